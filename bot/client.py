@@ -1,0 +1,118 @@
+"""The connection to Discord: loads the commands, keeps Discord's list of them current, and closes in order."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from contextlib import AsyncExitStack
+from typing import Any
+from urllib.parse import urlsplit
+
+import discord
+import yarl
+from discord import app_commands
+from discord.ext import commands
+
+from engine import Fleet
+
+from .compose import Parts, open_parts
+from .config import BotConfig
+from .jobs import Runner
+from .orders import Orders
+from .replies import answer_error
+from .views.poster import DiscordPoster
+
+log = logging.getLogger(__name__)
+
+EXTENSIONS = ("bot.cogs.imagine", "bot.cogs.history", "bot.cogs.lora", "bot.cogs.queue", "bot.views.deeds")
+
+
+class LoginRefused(Exception):
+    """Discord does not know the token; the sentence says what to do."""
+
+
+class Tree(app_commands.CommandTree["Bot"]):
+    async def on_error(self, interaction: discord.Interaction[Any], error: app_commands.AppCommandError, /) -> None:
+        await answer_error(interaction, error)
+
+
+class Bot(commands.Bot):
+    """`simulated`: it runs inside SimCord, which forgets commands, and whose driver calls `start_work` itself."""
+
+    def __init__(self, config: BotConfig, fleet: Fleet | None = None, *, simulated: bool = False) -> None:
+        super().__init__(
+            command_prefix=commands.when_mentioned,
+            help_command=None,
+            intents=discord.Intents(guilds=True),
+            allowed_mentions=discord.AllowedMentions.none(),
+            tree_cls=Tree,
+        )
+        self.config = config
+        self.simulated = simulated
+        self._fleet = fleet
+        self._open = AsyncExitStack()
+        self._parts: Parts | None = None
+
+    @property
+    def orders(self) -> Orders:
+        return self._working.orders
+
+    @property
+    def runner(self) -> Runner:
+        return self._working.runner
+
+    async def setup_hook(self) -> None:
+        self._parts = await self._open.enter_async_context(open_parts(self.config, DiscordPoster(self), self._fleet))
+        for extension in EXTENSIONS:
+            await self.load_extension(extension)
+        await self.sync_if_changed()
+        if not self.simulated:
+            await self.start_work()
+
+    async def serve(self, token: str) -> None:
+        """Connected to Discord until the bot is closed or cancelled."""
+        try:
+            await self.start(token)
+        except discord.LoginFailure as error:
+            raise LoginRefused("Discord refuses the token; copy it again from the application's Bot page.") from error
+
+    async def start_work(self) -> None:
+        """Jobs are drawn from here on, also those that an earlier process left."""
+        await self.runner.start()
+
+    async def sync_if_changed(self) -> None:
+        """Discord knows the commands as they are. It is asked only when they changed, for it counts the asking."""
+        payload = [command.to_dict(self.tree) for command in self.tree.get_commands()]
+        text = json.dumps([self.application_id, payload], sort_keys=True, default=str)
+        fingerprint = hashlib.sha256(text.encode()).hexdigest()
+        known = self.config.folder / "commands.sha256"
+        if not self.simulated and known.is_file() and known.read_text(encoding="ascii") == fingerprint:
+            return
+        await self.tree.sync()
+        known.write_text(fingerprint, encoding="ascii")
+        log.info("Told Discord about %d commands", len(payload))
+
+    async def on_ready(self) -> None:
+        log.info("Ready as %s (ID %s)", self.user, self.user and self.user.id)
+
+    async def close(self) -> None:
+        """No job runs, nothing is sent, and the database is closed, in this order."""
+        try:
+            await self._open.aclose()
+        finally:
+            await super().close()
+
+    @property
+    def _working(self) -> Parts:
+        if self._parts is None:
+            raise RuntimeError("The bot is not logged in yet; its parts are made in setup_hook.")
+        return self._parts
+
+
+def point_at(api: str) -> None:
+    """discord.py talks to a stand-in for Discord on this machine; load_config has checked the address."""
+    url = urlsplit(api)
+    discord.http.Route.BASE = api
+    discord.gateway.DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(f"ws://{url.netloc}/gateway/")
+    discord.asset.Asset.BASE = f"http://{url.netloc}"

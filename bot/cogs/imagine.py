@@ -1,0 +1,87 @@
+"""/imagine: words in, pictures out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import discord
+from discord import app_commands
+from discord.app_commands import Range, Transform
+from discord.ext import commands
+
+from engine import AdapterUse, Request
+
+from ..views import asking
+from .options import AdapterName, ModelName, SamplerName, Size, read_image
+
+if TYPE_CHECKING:
+    from ..client import Bot
+
+Weight = Range[float, -10.0, 10.0]
+Lora = Transform[str | None, AdapterName]
+
+
+class Imagine(commands.Cog):
+    @app_commands.command(description="Makes pictures of what you describe.")
+    @app_commands.describe(
+        prompt="What to draw. <lora:name:0.5> in it adds an adapter.",
+        negative="What to keep out of the picture.",
+        lora="An adapter: a style, a person, a thing.",
+        weight="How strongly the first adapter counts; 1 is as trained, 0 not at all.",
+        lora2="A second adapter.",
+        weight2="How strongly the second adapter counts.",
+        lora3="A third adapter.",
+        weight3="How strongly the third adapter counts.",
+        model="The base model to draw with.",
+        size="Width and height, such as 512x768.",
+        steps="How many steps to draw in; more is slower and finer.",
+        cfg="How closely to follow the words.",
+        sampler="How the steps are taken.",
+        seed="The same seed with the same words makes the same picture.",
+        count="How many pictures.",
+        image="A picture to start from.",
+        strength="How much that picture may change: 0 keeps it, 1 forgets it.",
+    )
+    async def imagine(
+        self,
+        interaction: asking.Interaction,
+        prompt: Range[str, 1, 6000],
+        negative: Range[str, 0, 6000] = "",
+        lora: Lora = None,
+        weight: Weight = 1.0,
+        lora2: Lora = None,
+        weight2: Weight = 1.0,
+        lora3: Lora = None,
+        weight3: Weight = 1.0,
+        model: Transform[str, ModelName] = "",
+        size: Transform[tuple[int, int] | None, Size] = None,
+        steps: Range[int, 1, 150] = 20,
+        cfg: Range[float, 0.0, 50.0] | None = None,
+        sampler: Transform[str, SamplerName] = "DDIM",
+        seed: Range[int, 0, 4294967295] | None = None,
+        count: Range[int, 1, 4] = 1,
+        image: discord.Attachment | None = None,
+        strength: Range[float, 0.0, 1.0] = 0.6,
+    ) -> None:
+        named = ((lora, weight), (lora2, weight2), (lora3, weight3))
+        request = Request(
+            prompt=prompt,
+            negative=negative,
+            adapters=tuple(AdapterUse(name, strong) for name, strong in named if name),
+            model=model,
+            width=size and size[0],
+            height=size and size[1],
+            steps=steps,
+            cfg=cfg,
+            sampler=sampler,
+            seed=seed,
+            count=count,
+            image=await read_image(interaction, image),
+            strength=strength,
+        )
+        ticket = await interaction.client.orders.imagine(asking.order(interaction, request))
+        await asking.acknowledge(interaction, ticket)
+
+
+async def setup(bot: Bot) -> None:
+    await bot.add_cog(Imagine())

@@ -1,0 +1,103 @@
+"""The options of commands as types: each knows how to read what was typed, and what to offer while typing."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import discord
+from discord import app_commands
+
+from engine import BUILTIN, SAMPLERS, BadRequest, ImageUnreadable
+
+from ..views import asking
+
+OFFERED = 25  # the most that Discord shows
+IMAGE_TYPES = ("image/png", "image/jpeg", "image/webp")
+_SIZE = re.compile(r"\s*(\d{1,5})\s*[x×*, ]\s*(\d{1,5})\s*|\s*(\d{1,5})\s*", re.IGNORECASE)
+_SIZES = {
+    "built-in": ("128x128", "128x192", "192x128", "192x192"),
+    "SDXL": ("1024x1024", "832x1216", "1216x832", "896x1152", "1152x896"),
+}
+_USUAL_SIZES = ("512x512", "512x768", "768x512", "640x640")
+
+Choice = app_commands.Choice[str]
+
+
+def _choices(names: list[str]) -> list[Choice]:
+    return [app_commands.Choice(name=name[:100], value=name[:100]) for name in names[:OFFERED]]
+
+
+class Size(app_commands.Transformer):
+    """Width and height, as in "512x768"; one number is a square."""
+
+    async def transform(self, interaction: discord.Interaction[Any], value: str, /) -> tuple[int, int]:
+        return read_size(value)
+
+    async def autocomplete(  # type: ignore[override]  # discord.py types the value of every option at once
+        self, interaction: discord.Interaction[Any], value: str, /
+    ) -> list[Choice]:
+        family = interaction.client.orders.family(interaction.namespace.model or "")
+        sizes = _SIZES.get(family, _USUAL_SIZES)
+        return _choices([size for size in sizes if size.startswith(value.strip())])
+
+
+class AdapterName(app_commands.Transformer):
+    """The name of an adapter; offered are those that this person may use and that fit the base model."""
+
+    async def transform(self, interaction: discord.Interaction[Any], value: str, /) -> str:
+        return value.strip()
+
+    async def autocomplete(  # type: ignore[override]
+        self, interaction: discord.Interaction[Any], value: str, /
+    ) -> list[Choice]:
+        orders = interaction.client.orders
+        family = orders.family(interaction.namespace.model or "") or None
+        found = await orders.adapters(asking.who(interaction), value.strip(), family, OFFERED)
+        return _choices([entry.name for entry in found])
+
+
+class ModelName(app_commands.Transformer):
+    """The name of a base model from the configuration."""
+
+    async def transform(self, interaction: discord.Interaction[Any], value: str, /) -> str:
+        return value.strip()
+
+    async def autocomplete(  # type: ignore[override]
+        self, interaction: discord.Interaction[Any], value: str, /
+    ) -> list[Choice]:
+        names = dict.fromkeys([BUILTIN, *interaction.client.config.engine.models])
+        return _choices([name for name in names if value.strip().casefold() in name.casefold()])
+
+
+class SamplerName(app_commands.Transformer):
+    """One of the engine's samplers."""
+
+    @property
+    def choices(self) -> list[Choice]:  # type: ignore[override]
+        return _choices(list(SAMPLERS))
+
+    async def transform(self, interaction: discord.Interaction[Any], value: str, /) -> str:
+        return value
+
+
+def read_size(text: str) -> tuple[int, int]:
+    """Width and height of "512x768", or of "512" for a square."""
+    match = _SIZE.fullmatch(text)
+    if match is None:
+        raise BadRequest(f"I cannot read {text[:50]!r} as a size; write it as 512x768.")
+    width, height, square = match.groups()
+    return int(square or width), int(square or height)
+
+
+async def read_image(interaction: asking.Interaction, image: discord.Attachment | None) -> bytes | None:
+    """The picture sent along. It may take longer than Discord waits for a first answer, so that one is given before."""
+    if image is None:
+        return None
+    most = interaction.client.config.limits.image_megabytes
+    if image.size > most << 20:
+        raise ImageUnreadable(f"That picture has {image.size / (1 << 20):.1f} MB; {most} MB is the most.")
+    if (image.content_type or "").split(";")[0] not in IMAGE_TYPES:
+        raise ImageUnreadable("That file is no picture that I can read; send a PNG, JPEG or WebP.")
+    await asking.promise(interaction, "Reading your picture…")
+    return await image.read()

@@ -1,0 +1,187 @@
+"""The configuration: one TOML file and four environment variables, read once and never changed.
+
+Every table of the file is a frozen dataclass; what its fields allow is what the file may say.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import tomllib
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from urllib.parse import urlsplit
+
+from engine import EngineConfig
+
+REAL_TOKEN = re.compile(r"[A-Za-z0-9_-]{23,30}\.[A-Za-z0-9_-]{6,8}\.[A-Za-z0-9_-]{27,50}")
+
+T = TypeVar("T")
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used; the sentence names file, table and key, and what to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Discord:
+    """[discord]. Without a token the bot runs in the sandbox."""
+
+    token: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Data:
+    """[data]. Everything the bot remembers lies in one folder; a relative one starts beside the configuration file."""
+
+    folder: Path = Path("data")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """[limits]. How much one member may have waiting or running at once, and send along."""
+
+    jobs_per_member: int = 10
+    image_megabytes: int = 10
+
+    def __post_init__(self) -> None:
+        _within("jobs_per_member", self.jobs_per_member, 1, 1000)
+        _within("image_megabytes", self.image_megabytes, 1, 100)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sandbox:
+    """[sandbox]. The page served on 127.0.0.1 when there is no token; a port in use is passed over for the next."""
+
+    port: int = 8765
+
+    def __post_init__(self) -> None:
+        _within("port", self.port, 1024, 65535)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BotConfig:
+    """The whole configuration. `discord_api` is set only by tests, through the environment."""
+
+    discord: Discord = field(default_factory=Discord)
+    data: Data = field(default_factory=Data)
+    limits: Limits = field(default_factory=Limits)
+    sandbox: Sandbox = field(default_factory=Sandbox)
+    engine: EngineConfig = field(default_factory=EngineConfig)
+    discord_api: str = ""
+
+    @property
+    def folder(self) -> Path:
+        return self.data.folder
+
+
+def load_config(path: Path | str | None = None) -> BotConfig:
+    """The configuration from `path`, else LORALOOM_CONFIG, else ./config.toml; then what the environment changes."""
+    named = path or os.environ.get("LORALOOM_CONFIG")
+    file = Path(named or "config.toml").expanduser().absolute()
+    config = _parse(file) if named or file.exists() else BotConfig()
+    if folder := os.environ.get("LORALOOM_DATA"):
+        config = replace(config, data=replace(config.data, folder=Path(folder)))
+    if token := os.environ.get("LORALOOM_TOKEN"):
+        config = replace(config, discord=Discord(token=token.strip()))
+    if api := os.environ.get("LORALOOM_DISCORD_API"):
+        config = replace(config, discord_api=_loopback(api, config.discord.token))
+    config = _settle_paths(config, file.parent)
+    if config.engine.source_of("") is None:
+        raise ConfigError(
+            f"{file}, [engine] model: no model is called {config.engine.model!r}; add it to [engine.models]."
+        )
+    return config
+
+
+def _parse(file: Path) -> BotConfig:
+    try:
+        document = tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{file} is not there; copy config.example.toml to that place, or leave it away.") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{file} cannot be read as TOML: {error}") from error
+    tables = {f.name: get_type_hints(BotConfig)[f.name] for f in fields(BotConfig) if f.name != "discord_api"}
+    unknown = sorted(document.keys() - tables.keys())
+    if unknown:
+        known = ", ".join(f"[{name}]" for name in tables)
+        raise ConfigError(f"{file}, {unknown[0]}: there is no such table; remove it. The tables are {known}.")
+    return BotConfig(**{name: _table(tables[name], document[name], f"{file}, [{name}]") for name in document})
+
+
+def _table(kind: type[T], value: object, where: str) -> T:
+    """The dataclass `kind` filled from one table of the file."""
+    if not isinstance(value, dict):
+        raise ConfigError(f"{where}: this must be a table, not {value!r}.")
+    hints = get_type_hints(kind)
+    unknown = sorted(value.keys() - hints.keys())
+    if unknown:
+        raise ConfigError(f"{where} {unknown[0]}: there is no such key; remove it. The keys are {', '.join(hints)}.")
+    try:
+        return kind(**{key: _convert(hints[key], item, f"{where} {key}") for key, item in value.items()})
+    except ValueError as error:
+        raise ConfigError(f"{where} {error}") from error
+
+
+def _convert(hint: Any, value: object, where: str) -> Any:
+    """`value` as the type `hint`, or a ConfigError that says which type belongs there."""
+    origin, args = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        return _convert(next(arg for arg in args if arg is not type(None)), value, where)
+    if origin is Literal:
+        if value in args:
+            return value
+        raise ConfigError(f"{where}: {value!r} is not one of {', '.join(map(repr, args))}; choose one of them.")
+    if origin is tuple and isinstance(value, list):
+        return tuple(_convert(args[0], item, where) for item in value)
+    if origin is Mapping and isinstance(value, dict):
+        return types.MappingProxyType({key: _convert(args[1], item, f"{where}.{key}") for key, item in value.items()})
+    if hint is Path and isinstance(value, str):
+        return Path(value)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(hint, type) and type(value) is hint:
+        return value
+    raise ConfigError(f"{where}: {value!r} is of the wrong type; write {_spelled(hint, origin)}.")
+
+
+def _spelled(hint: Any, origin: Any) -> str:
+    words = {
+        str: "a text in quotes",
+        Path: "a path in quotes",
+        int: "a whole number",
+        float: "a number",
+        bool: "true or false",
+    }
+    return {tuple: "a list of texts", Mapping: "a table of texts"}.get(origin) or words[hint]
+
+
+def _settle_paths(config: BotConfig, home: Path) -> BotConfig:
+    """The same configuration with absolute folders; relative ones start beside the configuration file."""
+    data = replace(config.data, folder=(home / config.data.folder.expanduser()).resolve())
+    folders = tuple((home / folder.expanduser()).resolve() for folder in config.engine.adapter_folders)
+    return replace(config, data=data, engine=replace(config.engine, adapter_folders=folders))
+
+
+def _loopback(api: str, token: str) -> str:
+    """`api`, if it can only be this machine: a real token never goes to a stand-in for Discord."""
+    name = "environment, LORALOOM_DISCORD_API"
+    url = urlsplit(api)
+    try:
+        local = ipaddress.ip_address(url.hostname or "").is_loopback
+    except ValueError:
+        local = False
+    if url.scheme != "http" or not local:
+        raise ConfigError(f"{name}: {api!r} is not a loopback address; it must begin with http://127.0.0.1:PORT.")
+    if REAL_TOKEN.fullmatch(token):
+        raise ConfigError(f"{name}: the token looks real; use a made-up one, or unset LORALOOM_DISCORD_API.")
+    return api.rstrip("/")
+
+
+def _within(key: str, value: int, least: int, most: int) -> None:
+    if not least <= value <= most:
+        raise ValueError(f"{key}: {value} is out of bounds; write a number from {least} to {most}.")

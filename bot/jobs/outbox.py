@@ -1,0 +1,72 @@
+"""Shows each job's end exactly once, however often Discord or the bot went away in between."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, TypeVar
+
+from engine import Progress
+
+from ..orders.values import Job
+from .poster import Poster, Undeliverable, Unreachable
+
+if TYPE_CHECKING:
+    from ..store import Store
+
+log = logging.getLogger(__name__)
+
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0  # seconds between tries
+Sleep = Callable[[float], Awaitable[None]]
+T = TypeVar("T")
+
+
+class Outbox:
+    """The store knows what is still to be shown; the poster shows it."""
+
+    def __init__(self, store: Store, poster: Poster, sleep: Sleep = asyncio.sleep) -> None:
+        self._store = store
+        self._poster = poster
+        self._sleep = sleep
+
+    async def progress(self, job: Job, progress: Progress) -> None:
+        """The member has seen how far the job is, or will see the next step instead."""
+        with suppress(Unreachable, Undeliverable):
+            await self._poster.progress(job, progress)
+
+    async def post(self, job_id: str) -> None:
+        """A rendered job is posted, or dead when nobody will ever take it."""
+        if not await self._store.jobs.posting(job_id):
+            return
+        job = await self._store.jobs.get(job_id)
+        assert job is not None, "a job row is never removed while it is posted"
+        try:
+            channel_id, message_id = await self._insist(lambda: self._poster.post(job, job.nonce))
+        except Undeliverable as refusal:
+            log.warning("job %s cannot be shown: %s", job_id, refusal)
+            await self._store.jobs.dead(job_id, "The pictures could not be shown where they were asked for.")
+        else:
+            await self._store.jobs.posted(job_id, channel_id, message_id)
+
+    async def close(self, job_id: str) -> None:
+        """The member has seen that the job failed or was cancelled, if there is still a place to see it."""
+        job = await self._store.jobs.get(job_id)
+        assert job is not None, "a job row is never removed before it is told"
+        try:
+            await self._insist(lambda: self._poster.close(job))
+        except Undeliverable as refusal:
+            log.warning("nobody can be told how job %s ended: %s", job_id, refusal)
+        await self._store.jobs.told(job_id)
+
+    async def _insist(self, call: Callable[[], Awaitable[T]]) -> T:
+        """The call's result, tried again with growing pauses while the other side cannot be reached."""
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                return await call()
+            except Unreachable as outage:
+                log.info("trying again in %g s: %s", pause, outage)
+            await self._sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)

@@ -1,0 +1,30 @@
+"""What the job runner asks of whoever shows results to people: Discord, or a fake in tests."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from engine import Progress
+
+from ..orders.values import Job
+
+
+class Poster(Protocol):
+    """Every method raises `Unreachable` when the other side cannot be reached now; the runner tries again later."""
+
+    async def progress(self, job: Job, progress: Progress) -> None:
+        """Shows how far a running job is. Called at most every 2 s a job; failures are the poster's to swallow."""
+
+    async def post(self, job: Job, nonce: str) -> tuple[int, int]:
+        """Shows the finished pictures and gives (channel id, message id). Idempotent for the same nonce."""
+
+    async def close(self, job: Job) -> None:
+        """Shows that a job failed or was cancelled, with `job.sentence`. Idempotent."""
+
+
+class Unreachable(Exception):
+    """Discord cannot be reached, or did not answer, now; the same call may succeed later."""
+
+
+class Undeliverable(Exception):
+    """Discord will never take this: the channel is gone, the bot was removed. The job is dead."""

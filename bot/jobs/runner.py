@@ -1,0 +1,307 @@
+"""Job rows to scheduler to fleet to outbox. The rows are the truth: what is in memory here is rebuilt from them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from engine import (
+    Attempt,
+    Done,
+    Dropped,
+    Event,
+    Failed,
+    Fleet,
+    Lost,
+    Progress,
+    Request,
+    Scheduler,
+    Stepped,
+    Waiting,
+    WorkerId,
+)
+
+from ..orders.values import Job, JobState
+from .outbox import Outbox
+from .poster import Poster
+
+if TYPE_CHECKING:
+    from ..store import Store
+
+log = logging.getLogger(__name__)
+
+PROGRESS_EVERY = 2.0  # seconds between progress edits of one job
+LOOK_EVERY = 1.0  # seconds between looks for workers that came while jobs wait
+GRACE = 5.0  # seconds that posts in flight have to end when the bot stops
+MAX_LOSSES = 1  # a job that is lost more often than this kills its workers
+USUAL_SIDE = 512  # pixels, where the request leaves the size to the model
+SECONDS_A_STEP = 0.1  # at the usual size; only the proportions matter, `wait` learns the real pace
+
+CANCELLED = "Cancelled."
+INTERRUPTED = "This job was interrupted twice while it was drawn, so it was given up. You can order it again."
+DEFECT = "Something went wrong here, and the people who run this bot will find it in the log. You can order it again."
+
+
+@dataclass(slots=True, eq=False)
+class _Run:
+    """One attempt that is with a worker, or about to be: `job` is None until its row says running."""
+
+    waiting: Waiting
+    worker: WorkerId
+    job: Job | None = None
+    cancelled: bool = False
+    preview: bytes | None = None
+    shown_at: float = float("-inf")
+    showing: asyncio.Task[None] | None = None
+
+
+class Runner:
+    """Sees every job row through to one visible end, over restarts of the bot and losses of workers."""
+
+    def __init__(
+        self,
+        store: Store,
+        fleet: Fleet,
+        scheduler: Scheduler,
+        poster: Poster,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._jobs = store.jobs
+        self._fleet = fleet
+        self._scheduler = scheduler
+        self._outbox = Outbox(store, poster, sleep)
+        self._clock = clock
+        self._runs: dict[str, _Run] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._serving: asyncio.Task[None] | None = None
+        self._wake = asyncio.Event()
+        self._closing = False
+        self._pace: float | None = None  # real seconds for a second of cost
+
+    async def start(self) -> None:
+        """The fleet runs, and every job that an earlier process left unfinished goes on from where it was."""
+        await self._fleet.start(self._on_event)
+        for job in await self._jobs.untold():
+            await self._take_up(job)
+        self._serving = asyncio.create_task(self._serve(), name="jobs")
+
+    async def aclose(self) -> None:
+        """Nothing runs any more. Attempts cut short are queued again without blame; `start` takes up the rest."""
+        self._closing = True
+        self._wake.set()
+        if self._serving is not None:
+            await asyncio.wait({self._serving})
+        await self._fleet.aclose()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=GRACE)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def submit(self, job_id: str) -> None:
+        """A recorded job is in line; one that already was is left where it is."""
+        if await self._jobs.queue(job_id):
+            job = await self._jobs.get(job_id)
+            assert job is not None, "the row was there a moment ago and is never removed"
+            self._enqueue(job)
+
+    async def cancel(self, job_id: str) -> bool:
+        """The job is cancelled, whether it waited or ran; False when its pictures are already drawn or it is over."""
+        if not await self._jobs.cancelled(job_id, CANCELLED):
+            return False
+        self._scheduler.drop(job_id)
+        run = self._runs.get(job_id)
+        if run is not None:
+            run.cancelled = True
+            await self._recall(run)
+        self._spawn(job_id, self._close(job_id, run))
+        return True
+
+    @property
+    def waiting(self) -> int:
+        return len(self._scheduler)
+
+    @property
+    def running(self) -> int:
+        return len(self._runs)
+
+    def place(self, job_id: str) -> int:
+        """The job's place in line; 1 means next or running."""
+        return max(1, self._scheduler.place(job_id))
+
+    def wait(self, job_id: str) -> float | None:
+        """Seconds until the job is likely done, judged by the jobs before it. None before the first one is done."""
+        if self._pace is None:
+            return None
+        line = self._scheduler.order()[: self._scheduler.place(job_id)]
+        costs = [waiting.cost for waiting in line] + [run.waiting.cost for run in self._runs.values()]
+        slots = sum(worker.slots for worker in self._fleet.workers().values())
+        return self._pace * sum(costs) / max(1, slots)
+
+    def family(self, model: str = "") -> str:
+        """The family of a base model that some worker holds ("": of any worker's), or "" when none does."""
+        holds = [worker.holds for worker in self._fleet.workers().values()]
+        return next((held.family for held in holds if model in ("", held.model)), "")
+
+    # taking up
+
+    async def _take_up(self, job: Job) -> None:
+        """The one next step of a job that an earlier process left."""
+        match job.state:
+            case JobState.RECEIVED | JobState.ACKED:
+                await self.submit(job.id)
+            case JobState.QUEUED:
+                self._enqueue(job)
+            case JobState.RUNNING:
+                await self._retry(job)
+            case JobState.RENDERED | JobState.POSTING:
+                self._spawn(job.id, self._outbox.post(job.id))
+            case _:
+                self._spawn(job.id, self._outbox.close(job.id))
+
+    def _enqueue(self, job: Job) -> None:
+        if job.id not in self._scheduler:
+            self._scheduler.add(_as_waiting(job))
+        self._wake.set()
+
+    # running
+
+    async def _serve(self) -> None:
+        """Gives jobs to workers whenever there may be both."""
+        while not self._closing:
+            picked = self._scheduler.pick(self._fleet.workers())
+            if picked is not None:
+                await asyncio.wait({self._spawn(picked[0].job, self._assign(*picked))})
+                continue
+            self._wake.clear()
+            limit = LOOK_EVERY if len(self._scheduler) else None
+            try:
+                await asyncio.wait_for(self._wake.wait(), limit)
+            except TimeoutError:
+                log.debug("%d jobs wait for a worker", len(self._scheduler))
+
+    async def _assign(self, waiting: Waiting, worker: WorkerId) -> None:
+        """The job runs on the worker, unless it was cancelled meanwhile."""
+        run = self._runs[waiting.job] = _Run(waiting, worker)
+        job = await self._jobs.start(waiting.job)
+        if job is None or run.cancelled:
+            del self._runs[waiting.job]
+            return
+        run.job = job
+        await self._fleet.dispatch(worker, Attempt(job.id, job.attempt, job.request))
+        if run.cancelled:  # `cancel` may have come before the worker knew the attempt
+            await self._recall(run)
+
+    async def _recall(self, run: _Run) -> None:
+        if run.job is not None:
+            await self._fleet.cancel(run.worker, run.job.id, run.job.attempt)
+
+    async def _on_event(self, event: Event) -> None:
+        """Takes note and returns at once; an event of an attempt that is not the running one counts for nothing."""
+        run = self._runs.get(event.job)
+        if run is None or run.job is None or run.job.attempt != event.attempt:
+            log.debug("an event of an attempt that is over: %s", event)
+        elif isinstance(event, Stepped):
+            self._show(run, run.job, event.progress)
+        else:
+            del self._runs[event.job]
+            self._wake.set()
+            self._spawn(event.job, self._conclude(run, run.job, event))
+
+    def _show(self, run: _Run, job: Job, progress: Progress) -> None:
+        run.preview = progress.preview or run.preview
+        now = self._clock()
+        busy = run.showing is not None and not run.showing.done()
+        if busy or run.cancelled or now - run.shown_at < PROGRESS_EVERY:
+            return
+        run.shown_at = now
+        run.showing = self._keep(self._outbox.progress(job, replace(progress, preview=run.preview)))
+
+    async def _conclude(self, run: _Run, job: Job, event: Event) -> None:
+        """What the end of an attempt means for its job."""
+        match event:
+            case Done(result=result):
+                self._learn(run.waiting.cost, result.seconds)
+                if await self._jobs.rendered(job, result):
+                    await _shown(run)
+                    await self._outbox.post(job.id)
+            case Failed(sentence=sentence):
+                await self._fail(job, sentence, run)
+            case Dropped() | Lost() if self._closing:
+                await self._jobs.requeue(job.id, job.attempt, lost=False)
+            case Dropped():
+                if await self._jobs.cancelled(job.id, CANCELLED):
+                    await self._close(job.id, run)
+            case Lost():
+                await self._retry(job, run)
+
+    async def _retry(self, job: Job, run: _Run | None = None) -> None:
+        """The job whose attempt was lost is queued again, or failed when that happened before."""
+        if await self._jobs.losses(job.id) >= MAX_LOSSES:
+            await self._fail(job, INTERRUPTED, run)
+        elif await self._jobs.requeue(job.id, job.attempt, lost=True):
+            self._enqueue(job)
+
+    async def _fail(self, job: Job, sentence: str, run: _Run | None) -> None:
+        if await self._jobs.failed(job.id, job.attempt, sentence):
+            self._spawn(job.id, self._close(job.id, run))
+
+    async def _close(self, job_id: str, run: _Run | None) -> None:
+        await _shown(run)
+        await self._outbox.close(job_id)
+
+    def _learn(self, cost: float, seconds: float) -> None:
+        pace = seconds / cost
+        self._pace = pace if self._pace is None else 0.7 * self._pace + 0.3 * pace
+
+    # tasks
+
+    def _spawn(self, job_id: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        return self._keep(self._guarded(job_id, work))
+
+    def _keep(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._forget)
+        return task
+
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("work on a job ended in an error", exc_info=task.exception())
+
+    async def _guarded(self, job_id: str, work: Coroutine[Any, Any, None]) -> None:
+        """The border: a defect in the work on one job ends that job, and no other."""
+        try:
+            await work
+        except Exception:
+            log.exception("job %s is given up", job_id)
+            self._runs.pop(job_id, None)
+            if await self._jobs.failed(job_id, None, DEFECT):
+                await self._outbox.close(job_id)
+            else:
+                await self._jobs.dead(job_id, DEFECT)
+
+
+async def _shown(run: _Run | None) -> None:
+    """No progress edit is under way that could land on top of the end."""
+    if run is not None and run.showing is not None:
+        await asyncio.wait({run.showing})
+
+
+def cost(request: Request) -> float:
+    """Seconds of work, in proportion: steps times pixels times pictures."""
+    pixels = (request.width or USUAL_SIDE) * (request.height or USUAL_SIDE)
+    return SECONDS_A_STEP * request.steps * request.count * pixels / USUAL_SIDE**2
+
+
+def _as_waiting(job: Job) -> Waiting:
+    request = job.request
+    adapters = frozenset(use.sha256 or use.name for use in request.adapters)
+    return Waiting(job.id, job.order.who.member_id, cost(request), request.model, adapters)

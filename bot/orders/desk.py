@@ -1,0 +1,186 @@
+"""The use-cases: each checks what a member asks for, records it, and hands it on. Knows no Discord."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Protocol
+
+from engine import AdapterMismatch, AdapterNotFound, AdapterUse, Request, untagged
+
+from .errors import JobUnknown, NotInMix, QueueFull, TooLate
+from .values import CatalogEntry, Job, Order, Page, Press, Queue, Ticket, Who
+
+if TYPE_CHECKING:
+    from ..store import Store
+
+PAGE = 10
+_NAMES = 1000  # how many names are looked through for one like the name that was not found
+
+
+class Line(Protocol):
+    """Where recorded jobs wait and run: `bot.jobs.Runner`."""
+
+    @property
+    def waiting(self) -> int: ...
+    @property
+    def running(self) -> int: ...
+    async def submit(self, job_id: str) -> None: ...
+    async def cancel(self, job_id: str) -> bool: ...
+    def place(self, job_id: str) -> int: ...
+    def wait(self, job_id: str) -> float | None: ...
+    def family(self, model: str = "") -> str: ...
+
+
+class Orders:
+    """Every method is one thing a member can ask for. `limit` is how many unfinished jobs one person may have."""
+
+    def __init__(self, store: Store, line: Line, *, limit: int = 5) -> None:
+        self._store = store
+        self._line = line
+        self._limit = limit
+
+    async def imagine(self, order: Order) -> Ticket:
+        """The order is recorded and in line. The same interaction twice is one job and gives its ticket again."""
+        request, entries = await self._resolved(untagged(order.request), order.who)
+        order = replace(order, request=request)
+        job = await self._store.jobs.record(order, limit=self._limit, entry_ids={entry.id for entry in entries})
+        if job is None:
+            raise QueueFull(
+                f"You have {self._limit} unfinished jobs, the most one person may have. Wait or cancel one."
+            )
+        await self._line.submit(job.id)
+        return self._ticket(job.id)
+
+    async def again(
+        self, job_id: str, press: Press, *, vary: bool = False, weights: Mapping[str, float] | None = None
+    ) -> Ticket:
+        """One's own job is ordered once more: as it was, with another seed (`vary`), or with other weights by name."""
+        job = await self.open_job(job_id, press.who)
+        request = replace(job.request, seed=None) if vary else job.request
+        return await self.imagine(press.order(_reweighted(request, weights or {}), job.id))
+
+    async def acked(self, job_id: str, channel_id: int, message_id: int) -> None:
+        """The member has been answered with this message, which the result will replace."""
+        await self._store.jobs.acked(job_id, channel_id, message_id)
+
+    async def cancel(self, job_id: str, who: Who) -> Job:
+        """The job is cancelled and its member will see so. Raises TooLate once its pictures are drawn."""
+        job = await self._governed(job_id, who)
+        if not await self._line.cancel(job.id):
+            raise TooLate("This job is already finished; there is nothing left to cancel.")
+        return await self._governed(job_id, who)
+
+    async def delete(self, job_id: str, who: Who) -> Job:
+        """The job's pictures are gone from the disk, and it no longer runs. Its message is the caller's to delete."""
+        job = await self._governed(job_id, who)
+        await self._line.cancel(job.id)
+        await self._store.jobs.erase(job.id)
+        return job
+
+    async def history(self, who: Who, page: int = 1) -> Page:
+        """One page of one's own jobs, newest first; a page past the end is the last one."""
+        return await self._store.jobs.history(who.member_id, page, size=PAGE)
+
+    async def open_job(self, job_id: str, who: Who) -> Job:
+        """One's own job. Someone else's and one that never was raise the same JobUnknown."""
+        job = await self._store.jobs.get(job_id)
+        if job is None or job.order.who.member_id != who.member_id:
+            raise _unknown()
+        return job
+
+    async def queue(self, who: Who) -> Queue:
+        """The line as it is now, with one's own unfinished jobs."""
+        mine = await self._store.jobs.unfinished(who.member_id)
+        return Queue(self._line.waiting, self._line.running, tuple((job, self._ticket(job.id)) for job in mine))
+
+    async def adapters(
+        self, who: Who, needle: str = "", family: str | None = None, limit: int = 25
+    ) -> tuple[CatalogEntry, ...]:
+        """Visible adapters whose name contains `needle`, made for `family` (None: any); most fitting first."""
+        return await self._store.catalog.search(who, needle, family, limit)
+
+    async def adapter(self, who: Who, name: str) -> CatalogEntry:
+        """The visible adapter of that name, upper and lower case being the same. Raises AdapterNotFound."""
+        entry = await self._store.catalog.find(who, name)
+        return entry if entry is not None else await self._missing(who, name)
+
+    def family(self, model: str = "") -> str:
+        """The family of a base model ("": the default one), or "" while it is unknown."""
+        return self._line.family(model)
+
+    async def _governed(self, job_id: str, who: Who) -> Job:
+        """A job that is one's own, or of the server in which one is a moderator."""
+        job = await self._store.jobs.get(job_id)
+        if job is None:
+            raise _unknown()
+        owner = job.order.who
+        moderated = who.moderator and who.guild_id is not None and who.guild_id == owner.guild_id
+        if owner.member_id != who.member_id and not moderated:
+            raise _unknown()
+        return job
+
+    async def _resolved(self, request: Request, who: Who) -> tuple[Request, list[CatalogEntry]]:
+        """The request with every adapter found in the catalog and fitting the base model."""
+        entries = [await self._entry(use, who) for use in request.adapters]
+        family = self._line.family(request.model)
+        for entry in entries:
+            _require_fit(entry, family)
+        uses = tuple(
+            replace(use, name=entry.name, sha256=entry.info.sha256)
+            for use, entry in zip(request.adapters, entries, strict=True)
+        )
+        return replace(request, adapters=_merged(uses)), entries
+
+    async def _entry(self, use: AdapterUse, who: Who) -> CatalogEntry:
+        """By content where the hash is known, so that an old job draws with the file it drew with."""
+        if not use.sha256:
+            return await self.adapter(who, use.name)
+        entry = await self._store.catalog.find_file(who, use.sha256)
+        return entry if entry is not None else await self._missing(who, use.name)
+
+    async def _missing(self, who: Who, name: str) -> CatalogEntry:
+        names = {entry.name.casefold(): entry.name for entry in await self.adapters(who, limit=_NAMES)}
+        close = [names[key] for key in get_close_matches(name.casefold(), names, n=3, cutoff=0.5)]
+        hint = f" Did you mean {' or '.join(close)}?" if close else " /lora list shows the ones you can use."
+        raise AdapterNotFound(f"There is no adapter called {name!r} here.{hint}")
+
+    def _ticket(self, job_id: str) -> Ticket:
+        return Ticket(job_id, self._line.place(job_id), self._line.wait(job_id))
+
+
+def _unknown() -> JobUnknown:
+    return JobUnknown("There is no such job of yours.")
+
+
+def _require_fit(entry: CatalogEntry, family: str) -> None:
+    theirs = entry.info.family
+    if theirs and family and theirs != family:
+        raise AdapterMismatch(f"{entry.name} was made for {theirs}; this base model is {family}.")
+
+
+def _merged(uses: Iterable[AdapterUse]) -> tuple[AdapterUse, ...]:
+    """One use a file, the weights of `Ink` and `ink` summed."""
+    merged: dict[str, AdapterUse] = {}
+    for use in uses:
+        other = merged.get(use.sha256)
+        if other is None:
+            merged[use.sha256] = use
+        else:
+            text_weight = other.text_weight + use.text_weight
+            merged[use.sha256] = replace(other, weight=other.weight + use.weight, te_weight=text_weight)
+    return tuple(merged.values())
+
+
+def _reweighted(request: Request, weights: Mapping[str, float]) -> Request:
+    """The request with the weights of `weights`, by adapter name; a changed weight counts for the text encoders too."""
+    wanted = {name.casefold(): weight for name, weight in weights.items()}
+    strangers = wanted.keys() - {use.name.casefold() for use in request.adapters}
+    if strangers:
+        raise NotInMix(f"This job did not use {', '.join(sorted(strangers))}; only its own adapters have weights here.")
+    uses = tuple(
+        replace(use, weight=wanted[use.name.casefold()], te_weight=None) if use.name.casefold() in wanted else use
+        for use in request.adapters
+    )
+    return replace(request, adapters=uses)

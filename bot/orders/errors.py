@@ -1,0 +1,32 @@
+"""What an order can be refused for, as a tree. `str(error)` is a sentence a member can read and act on.
+
+    OrderError
+    ├── QueueFull       the member has as many unfinished jobs as one person may have
+    ├── JobUnknown      no job of that id for this person: missing and forbidden read the same
+    ├── TooLate         the job is past the point where it can be cancelled
+    └── NotInMix        a new weight for an adapter that the job did not use
+
+An adapter that is unknown or made for another base model raises the engine's AdapterNotFound or AdapterMismatch.
+"""
+
+from __future__ import annotations
+
+
+class OrderError(Exception):
+    """Base of everything an order is refused for."""
+
+
+class QueueFull(OrderError):
+    """The member has as many unfinished jobs as one person may have."""
+
+
+class JobUnknown(OrderError):
+    """No job of that id for this person."""
+
+
+class TooLate(OrderError):
+    """The job is past the point where it can be cancelled."""
+
+
+class NotInMix(OrderError):
+    """A new weight for an adapter that the job did not use."""

@@ -1,0 +1,153 @@
+"""The frozen values that orders, jobs, store and the Discord side hand to each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+
+from engine import AdapterInfo, Request
+
+
+class JobState(StrEnum):
+    """received -> acked -> queued -> running -> rendered -> posting -> posted, or one of the three other ends."""
+
+    RECEIVED = "received"
+    ACKED = "acked"
+    QUEUED = "queued"
+    RUNNING = "running"
+    RENDERED = "rendered"
+    POSTING = "posting"
+    POSTED = "posted"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    DEAD = "dead"
+
+    @property
+    def final(self) -> bool:
+        return self in (JobState.POSTED, JobState.FAILED, JobState.CANCELLED, JobState.DEAD)
+
+
+UNFINISHED = frozenset(state for state in JobState if not state.final)
+
+
+@dataclass(frozen=True, slots=True)
+class Who:
+    """Who asks, and where. `guild_id` is None in a direct message."""
+
+    member_id: int
+    name: str
+    guild_id: int | None
+    channel_id: int
+    moderator: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a member asked for in one interaction. `token` answers it for 15 minutes after `created_at`."""
+
+    interaction_id: int
+    application_id: int
+    token: str = field(repr=False)
+    created_at: datetime
+    who: Who
+    request: Request
+    parent_job: str | None = None  # the job whose button was pressed
+
+
+@dataclass(frozen=True, slots=True)
+class Press:
+    """A button pressed or a modal sent: everything of an order but its request, which comes from an earlier job."""
+
+    interaction_id: int
+    application_id: int
+    token: str = field(repr=False)
+    created_at: datetime
+    who: Who
+
+    def order(self, request: Request, parent_job: str) -> Order:
+        return Order(
+            self.interaction_id, self.application_id, self.token, self.created_at, self.who, request, parent_job
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """A recorded job. `place` counts from 1; 1 means next or running. `wait` is in seconds, None when unknown."""
+
+    job_id: str
+    place: int
+    wait: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPicture:
+    """One picture on disk; `path` is absolute, and gone once `deleted` or past the keeping time."""
+
+    index: int
+    path: Path
+    sha256: str
+    seed: int
+    width: int
+    height: int
+    infotext: str
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job row as a value. `request` is complete once rendered (seed, size, cfg). Times are UTC, aware."""
+
+    id: str
+    state: JobState
+    attempt: int
+    order: Order
+    created_at: datetime
+    finished_at: datetime | None = None
+    seconds: float | None = None
+    pictures: tuple[StoredPicture, ...] = ()
+    report: tuple[str, ...] = ()  # one line an adapter: "ink: 204 of 204 layers"
+    sentence: str = ""  # why it failed, fit for a member
+    message_id: int | None = None
+    channel_id: int | None = None  # where message_id is
+
+    @property
+    def request(self) -> Request:
+        return self.order.request
+
+    @property
+    def nonce(self) -> str:
+        """At most 25 characters, the same for the same job: Discord shows one message a nonce."""
+        return f"loom-{self.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Page `number` of `pages` (from 1) of someone's jobs, newest first. An empty history has one empty page."""
+
+    jobs: tuple[Job, ...]
+    number: int
+    pages: int
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """How long the line is, and the asker's own unfinished jobs in it."""
+
+    waiting: int
+    running: int
+    mine: tuple[tuple[Job, Ticket], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogEntry:
+    """An adapter as members see it. `owner_id` None: built in. `info` is what its file says."""
+
+    id: int
+    name: str
+    owner_id: int | None
+    guild_id: int | None
+    visibility: str  # private | guild | everyone
+    info: AdapterInfo
+    created_at: datetime
+    uses: int = 0

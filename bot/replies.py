@@ -1,0 +1,103 @@
+"""The border between what goes wrong and what a member reads: {error type: reply}, looked up along the MRO.
+
+Commands, buttons and modals all end here, and nowhere else are errors caught wholesale. A member gets one answer, seen
+by nobody else, whether or not the interaction was answered before.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import secrets
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import discord
+from discord import app_commands
+
+from engine import AdapterNotFound, Cancelled, EngineError, EngineFault, ModelUnreadable, OutOfMemory
+
+from .orders import JobUnknown, OrderError
+from .views.text import code, safe
+
+log = logging.getLogger(__name__)
+
+ANSWERED = "loraloom.error_answered"
+PROVISIONAL = "loraloom.provisional"  # the first answer only promised another: an error takes it away
+
+Reply = Callable[[Any], str]
+
+
+def _sentence(error: Exception) -> str:
+    return safe(str(error), 1500) or "That did not work."
+
+
+REPLIES: dict[type[BaseException], Reply] = {
+    Cancelled: lambda _: "This was cancelled.",
+    EngineError: _sentence,
+    AdapterNotFound: _sentence,
+    ModelUnreadable: lambda error: f"{_sentence(error)} Whoever runs this bot finds the details in its log.",
+    OutOfMemory: lambda error: f"{_sentence(error)} A smaller size or fewer pictures may fit.",
+    EngineFault: lambda error: f"{_sentence(error)} This is a fault of the bot, not yours; trying again may help.",
+    OrderError: _sentence,
+    JobUnknown: lambda _: "This belongs to the one who asked for it, or it is gone. `/imagine` makes one of your own.",
+    app_commands.NoPrivateMessage: lambda _: "This works only in a server.",
+    app_commands.MissingPermissions: lambda _: "You may not do this here.",
+    app_commands.BotMissingPermissions: lambda _: "I lack the permission to do this here.",
+    app_commands.CommandOnCooldown: lambda error: f"Not so fast: try again in {error.retry_after:.0f} s.",
+    app_commands.CheckFailure: lambda _: "You may not do this here.",
+    app_commands.CommandSignatureMismatch: lambda _: "This command has changed. Reload Discord (Ctrl+R) and try again.",
+    app_commands.CommandNotFound: lambda _: "This command is gone. Reload Discord (Ctrl+R) to see the ones there are.",
+    app_commands.TransformerError: lambda error: f"I cannot read {code(str(error.value), 100)} as that option.",
+}
+
+
+def reply_to(error: BaseException) -> str | None:
+    """What a member reads about `error`, or None for one that nobody foresaw."""
+    found = next((REPLIES[kind] for kind in type(error).__mro__ if kind in REPLIES), None)
+    return None if found is None else found(error)
+
+
+async def answer_error(interaction: discord.Interaction[Any], error: BaseException) -> None:
+    """The one who asked knows what went wrong. A second error of the same interaction is only logged."""
+    cause = _cause(error)
+    text = reply_to(cause)
+    if text is None:
+        reference = secrets.token_hex(4)
+        log.error("Unforeseen error %s", reference, exc_info=cause)
+        text = f"Sorry, something broke on my side. If it keeps happening, tell whoever runs this bot: `{reference}`."
+    if interaction.extras.get(ANSWERED):
+        return
+    interaction.extras[ANSWERED] = True
+    try:
+        await _whisper(interaction, text)
+    except discord.HTTPException as failure:
+        log.warning("Could not answer interaction %s: %s", interaction.id, failure)
+
+
+@contextlib.asynccontextmanager
+async def border(interaction: discord.Interaction[Any]) -> AsyncIterator[None]:
+    """Any error inside is answered; for callbacks whose errors discord.py would only log."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001  this is the border
+        await answer_error(interaction, error)
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What happened, without discord.py's wrappers."""
+    if isinstance(error, app_commands.CommandInvokeError):
+        return _cause(error.original)
+    if isinstance(error, app_commands.TransformerError) and reply_to(error.__cause__ or error) is not None:
+        return error.__cause__ or error
+    return error
+
+
+async def _whisper(interaction: discord.Interaction[Any], text: str) -> None:
+    if not interaction.response.is_done():
+        await interaction.response.send_message(text, ephemeral=True)
+        return
+    if interaction.extras.get(PROVISIONAL):
+        with contextlib.suppress(discord.NotFound):
+            await interaction.delete_original_response()
+    await interaction.followup.send(text, ephemeral=True)

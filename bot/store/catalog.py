@@ -1,0 +1,129 @@
+"""The catalog: which adapter files there are, under which names, and who sees them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+
+from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from engine import AdapterInfo, inspect_adapter
+
+from ..orders.values import CatalogEntry, Who
+from .database import Database
+from .files import AdapterFolder
+from .models import EntryRow, FileRow
+
+PRIVATE, GUILD, EVERYONE = "private", "guild", "everyone"
+NEAREST = case((EntryRow.visibility == PRIVATE, 0), (EntryRow.visibility == GUILD, 1), else_=2)
+"""Of two visible entries with the same name one's own comes first, then the server's, then everyone's."""
+
+
+def visible_to(who: Who) -> ColumnElement[bool]:
+    """The one rule of who sees what: one's own private entries, this server's, and everyone's."""
+    own = and_(EntryRow.visibility == PRIVATE, EntryRow.owner_id == who.member_id)
+    here = and_(EntryRow.visibility == GUILD, EntryRow.guild_id == who.guild_id)
+    everyone = EntryRow.visibility == EVERYONE
+    return or_(own, everyone) if who.guild_id is None else or_(own, here, everyone)
+
+
+class Catalog:
+    """Entries by name. A name is unique within what one person owns, within a server, and within everyone's."""
+
+    def __init__(self, database: Database, adapters: AdapterFolder, now: Callable[[], datetime]) -> None:
+        self._database = database
+        self._adapters = adapters
+        self._now = now
+
+    async def find(self, who: Who, name: str) -> CatalogEntry | None:
+        """The visible entry of that name, upper and lower case being the same."""
+        return await self._first(_seen_by(who).where(EntryRow.folded == name.strip().casefold()))
+
+    async def find_file(self, who: Who, sha256: str) -> CatalogEntry | None:
+        """A visible entry of the file with that content."""
+        return await self._first(_seen_by(who).where(EntryRow.sha256 == sha256))
+
+    async def search(self, who: Who, needle: str, family: str | None, limit: int) -> tuple[CatalogEntry, ...]:
+        """Visible entries with `needle` in their name: those that begin with it first, then the most used."""
+        folded = needle.strip().casefold()
+        query = _seen_by(who, shadowed=False).where(EntryRow.folded.contains(folded, autoescape=True))
+        if family:
+            query = query.where(FileRow.family.in_((family, "")))
+        begins = case((EntryRow.folded.startswith(folded, autoescape=True), 0), else_=1)
+        query = query.order_by(None).order_by(begins, EntryRow.uses.desc(), EntryRow.folded)
+        async with self._database.read() as session:
+            return tuple(_entry(row) for row in await session.scalars(query.limit(limit)))
+
+    async def add(
+        self, path: Path, name: str, *, visibility: str, owner_id: int | None = None, guild_id: int | None = None
+    ) -> CatalogEntry:
+        """The file is kept, and is what the name stands for in its scope, whatever that name stood for before."""
+        info = await asyncio.to_thread(inspect_adapter, path)
+        await self._adapters.add(path, info.sha256)
+        async with self._database.write() as session:
+            await session.merge(_file_row(info))
+            scope = _scope(visibility, owner_id, guild_id)
+            row = await _entry_row(session, scope, name)
+            if row is None:
+                row = EntryRow(owner_id=owner_id, guild_id=guild_id, visibility=visibility, scope=scope, uses=0)
+                row.created_at = self._now()
+                session.add(row)
+            row.name, row.folded, row.sha256 = name, name.casefold(), info.sha256
+            await session.flush()
+            await session.refresh(row)
+            return _entry(row)
+
+    async def _first(self, query: Select[EntryRow]) -> CatalogEntry | None:
+        async with self._database.read() as session:
+            row = await session.scalar(query.limit(1))
+            return None if row is None else _entry(row)
+
+
+def _seen_by(who: Who, *, shadowed: bool = True) -> Select[EntryRow]:
+    """The entries that `who` sees, nearest first; without the `shadowed` ones each name comes once."""
+    if shadowed:
+        return select(EntryRow).join(EntryRow.file).where(visible_to(who)).order_by(NEAREST, EntryRow.id)
+    place = func.row_number().over(partition_by=EntryRow.folded, order_by=(NEAREST, EntryRow.id))
+    ranked = select(EntryRow.id, place.label("place")).where(visible_to(who)).subquery()
+    nearest = select(ranked.c.id).where(ranked.c.place == 1)
+    return select(EntryRow).join(EntryRow.file).where(EntryRow.id.in_(nearest)).order_by(EntryRow.folded)
+
+
+def _scope(visibility: str, owner_id: int | None, guild_id: int | None) -> str:
+    owner = {PRIVATE: owner_id, GUILD: guild_id, EVERYONE: 0}[visibility]
+    if owner is None:
+        raise ValueError(f"an entry for {visibility} must say whose it is")
+    return visibility if visibility == EVERYONE else f"{visibility}:{owner}"
+
+
+async def _entry_row(session: AsyncSession, scope: str, name: str) -> EntryRow | None:
+    same = (EntryRow.scope == scope, EntryRow.folded == name.casefold())
+    found: EntryRow | None = await session.scalar(select(EntryRow).where(*same))
+    return found
+
+
+def _file_row(info: AdapterInfo) -> FileRow:
+    return FileRow(**asdict(info) | {"ranks": list(info.ranks), "triggers": list(info.triggers)})
+
+
+def _entry(row: EntryRow) -> CatalogEntry:
+    file = row.file
+    info = AdapterInfo(
+        name=file.name,
+        sha256=file.sha256,
+        tensor_sha256=file.tensor_sha256,
+        size=file.size,
+        format=file.format,
+        family=file.family,
+        ranks=tuple(file.ranks),
+        modules=file.modules,
+        triggers=tuple(file.triggers),
+        title=file.title,
+        author=file.author,
+        license=file.license,
+    )
+    return CatalogEntry(row.id, row.name, row.owner_id, row.guild_id, row.visibility, info, row.created_at, row.uses)

@@ -1,0 +1,84 @@
+"""Engines and transactions: one writing connection, separate readers, and what SQLite must be told."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, event, make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+
+BUSY_MS = 10_000
+
+
+class Database:
+    """`write` transactions follow one another on one connection; `read` ones run beside them and change nothing."""
+
+    def __init__(self, url: URL) -> None:
+        self._writer = connect(url, writes=True)
+        self._readers = connect(url, writes=False)
+        self._writing = async_sessionmaker(self._writer, expire_on_commit=False)
+        self._reading = async_sessionmaker(self._readers, expire_on_commit=False)
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncSession]:
+        """A transaction, committed at the end and rolled back on an error. Keep it short."""
+        async with self._writing.begin() as session:
+            yield session
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncSession]:
+        """One consistent look at the database."""
+        async with self._reading() as session:
+            yield session
+
+    async def aclose(self) -> None:
+        await self._readers.dispose()
+        await self._writer.dispose()
+
+
+def database_url(database: str | Path) -> URL:
+    """A path or a URL as a URL with an async driver."""
+    if isinstance(database, Path) or "://" not in database:
+        return URL.create("sqlite+aiosqlite", database=str(database))
+    url = make_url(database)
+    drivers = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
+    return url.set(drivername=drivers.get(url.drivername, url.drivername))
+
+
+def connect(url: URL, *, writes: bool, foreign_keys: bool = True) -> AsyncEngine:
+    """An engine whose transactions on SQLite begin at once for writing, or cannot write at all."""
+    pool = {"pool_size": 1, "max_overflow": 0} if writes else {"pool_size": 4}
+    connections = create_async_engine(url, **pool)
+    if connections.dialect.name == "sqlite":
+        _prepare_sqlite(connections, _pragmas(writes, foreign_keys), "BEGIN IMMEDIATE" if writes else "BEGIN")
+    return connections
+
+
+def wal_is_safe(version: tuple[int, int, int]) -> bool:
+    """Whether this SQLite is free of the WAL-reset bug: 3.51.3, and the backports 3.50.7 and 3.44.6."""
+    return version >= (3, 51, 3) or (3, 50, 7) <= version < (3, 51) or (3, 44, 6) <= version < (3, 45)
+
+
+def _pragmas(writes: bool, foreign_keys: bool) -> list[str]:
+    pragmas = [f"busy_timeout={BUSY_MS}", f"foreign_keys={'ON' if foreign_keys else 'OFF'}", "synchronous=FULL"]
+    if writes:
+        return [*pragmas, "journal_mode=" + ("WAL" if wal_is_safe(sqlite3.sqlite_version_info) else "DELETE")]
+    return [*pragmas, "query_only=ON"]
+
+
+def _prepare_sqlite(connections: AsyncEngine, pragmas: list[str], begin: str) -> None:
+    @event.listens_for(connections.sync_engine, "connect")
+    def on_connect(connection: Any, record: object) -> None:
+        connection.isolation_level = None  # the driver begins nothing by itself: `on_begin` does
+        cursor = connection.cursor()
+        for pragma in pragmas:
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(connections.sync_engine, "begin")
+    def on_begin(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)

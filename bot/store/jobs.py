@@ -1,0 +1,270 @@
+"""Job rows: every change is one short transaction, and a change of state happens only from the state it expects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from engine import Request, Result
+
+from ..orders.values import UNFINISHED, Job, JobState, Order, Page, StoredPicture, Who
+from .database import Database
+from .files import PictureFolder
+from .models import EntryRow, JobRow, PictureRow
+from .wire import from_json, to_json
+
+S = JobState
+NOT_RENDERED = (S.RECEIVED, S.ACKED, S.QUEUED, S.RUNNING)
+_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class JobRows:
+    """Jobs by id. A method that gives a bool gives False when somebody else changed the job first."""
+
+    def __init__(self, database: Database, pictures: PictureFolder, now: Callable[[], datetime] = utc_now) -> None:
+        self._database = database
+        self._pictures = pictures
+        self._now = now
+
+    # what is there
+
+    async def get(self, job_id: str) -> Job | None:
+        async with self._database.read() as session:
+            row = await session.get(JobRow, job_id)
+            return None if row is None else self._job(row)
+
+    async def unfinished(self, member_id: int) -> tuple[Job, ...]:
+        """The member's jobs that have not come to an end, oldest first."""
+        return await self._list(JobRow.member_id == member_id, JobRow.state.in_(UNFINISHED))
+
+    async def untold(self) -> tuple[Job, ...]:
+        """Every job whose member has not seen how it ends, oldest first: what a restart has to take up."""
+        return await self._list(JobRow.told.is_(False))
+
+    async def history(self, member_id: int, number: int, size: int) -> Page:
+        async with self._database.read() as session:
+            mine = JobRow.member_id == member_id
+            count = await session.scalar(select(func.count()).select_from(JobRow).where(mine)) or 0
+            pages = max(1, -(-count // size))
+            number = min(max(1, number), pages)
+            newest = select(JobRow).where(mine).order_by(JobRow.created_at.desc(), JobRow.id.desc())
+            rows = await session.scalars(newest.limit(size).offset((number - 1) * size))
+            return Page(tuple(self._job(row) for row in rows), number, pages)
+
+    async def losses(self, job_id: str) -> int:
+        """How often a worker, or the whole bot, went away with the job."""
+        async with self._database.read() as session:
+            return await session.scalar(select(JobRow.losses).where(JobRow.id == job_id)) or 0
+
+    # from received to queued
+
+    async def record(self, order: Order, *, limit: int, entry_ids: Collection[int] = ()) -> Job | None:
+        """The order is a job row, the catalog entries counted as used. None when the member has `limit` unfinished.
+
+        The same interaction again gives the job that it already has.
+        """
+        async with self._database.write() as session:
+            row = await session.scalar(select(JobRow).where(JobRow.interaction_id == order.interaction_id))
+            if row is not None:
+                return self._job(row)
+            if await _num_unfinished(session, order.who.member_id) >= limit:
+                return None
+            session.add(row := _row(order, self._now()))
+            used = update(EntryRow).where(EntryRow.id.in_(entry_ids)).values(uses=EntryRow.uses + 1)
+            await session.execute(used)
+            await session.flush()
+            await session.refresh(row)
+            return self._job(row)
+
+    async def acked(self, job_id: str, channel_id: int, message_id: int) -> None:
+        """The job's message is known, unless the result was posted meanwhile; a job only received is now acked."""
+        where = {"message_channel_id": channel_id, "message_id": message_id}
+        async with self._database.write() as session:
+            not_posted = (JobRow.id == job_id, JobRow.state != S.POSTED)
+            await session.execute(update(JobRow).where(*not_posted).values(**where, updated_at=self._now()))
+            received = (JobRow.id == job_id, JobRow.state == S.RECEIVED)
+            await session.execute(update(JobRow).where(*received).values(state=S.ACKED))
+
+    async def queue(self, job_id: str) -> bool:
+        return await self._move(job_id, (S.RECEIVED, S.ACKED), S.QUEUED)
+
+    # running
+
+    async def start(self, job_id: str) -> Job | None:
+        """The job runs as its next attempt. None when it is not queued any more."""
+        started = await self._move(job_id, (S.QUEUED,), S.RUNNING, attempt=JobRow.attempt + 1)
+        return await self.get(job_id) if started else None
+
+    async def requeue(self, job_id: str, attempt: int, *, lost: bool) -> bool:
+        """The running attempt is over and the job queued again; `lost` counts against it."""
+        losses = JobRow.losses + (1 if lost else 0)
+        return await self._move(job_id, (S.RUNNING,), S.QUEUED, attempt_was=attempt, losses=losses)
+
+    async def rendered(self, job: Job, result: Result) -> bool:
+        """The pictures of the running attempt are on disk and in the row, and the request is complete."""
+        files = await self._pictures.write(job.id, job.attempt, result.pictures)
+        values = {
+            "request": to_json(replace(result.request, image=job.request.image)),
+            "report": _report(job.request, result),
+            "seconds": result.seconds,
+        }
+        async with self._database.write() as session:
+            moved = await self._moved(session, job.id, (S.RUNNING,), S.RENDERED, attempt_was=job.attempt, **values)
+            if moved:
+                session.add_all(_picture_row(job.id, file) for file in files)
+        if not moved:
+            await self._pictures.remove(file.path.name for file in files)
+        return moved
+
+    # to the end
+
+    async def posting(self, job_id: str) -> bool:
+        """True also when the job is being posted already: a post is idempotent."""
+        return await self._move(job_id, (S.RENDERED, S.POSTING), S.POSTING)
+
+    async def posted(self, job_id: str, channel_id: int, message_id: int) -> bool:
+        where = {"message_channel_id": channel_id, "message_id": message_id}
+        return await self._finish(job_id, (S.POSTING,), S.POSTED, told=True, **where)
+
+    async def dead(self, job_id: str, sentence: str) -> bool:
+        return await self._finish(job_id, UNFINISHED, S.DEAD, told=True, sentence=sentence)
+
+    async def failed(self, job_id: str, attempt: int | None, sentence: str) -> bool:
+        """`attempt` None: whichever is the last."""
+        return await self._finish(job_id, NOT_RENDERED, S.FAILED, attempt_was=attempt, sentence=sentence)
+
+    async def cancelled(self, job_id: str, sentence: str) -> bool:
+        return await self._finish(job_id, NOT_RENDERED, S.CANCELLED, sentence=sentence)
+
+    async def told(self, job_id: str) -> None:
+        """The member has been shown how the job ended."""
+        async with self._database.write() as session:
+            await session.execute(update(JobRow).where(JobRow.id == job_id).values(told=True))
+
+    async def erase(self, job_id: str) -> None:
+        """The job has no pictures any more, neither in the database nor on the disk."""
+        async with self._database.write() as session:
+            names = (await session.scalars(select(PictureRow.file).where(PictureRow.job_id == job_id))).all()
+            await session.execute(update(PictureRow).where(PictureRow.job_id == job_id).values(deleted=True))
+        await self._pictures.remove(names)
+
+    async def _finish(self, job_id: str, was: Collection[JobState], state: JobState, **values: Any) -> bool:
+        return await self._move(job_id, was, state, finished_at=self._now(), **values)
+
+    async def _move(self, job_id: str, was: Collection[JobState], state: JobState, **values: Any) -> bool:
+        async with self._database.write() as session:
+            return await self._moved(session, job_id, was, state, **values)
+
+    async def _moved(
+        self,
+        session: AsyncSession,
+        job_id: str,
+        was: Collection[JobState],
+        state: JobState,
+        *,
+        attempt_was: int | None = None,
+        **values: Any,
+    ) -> bool:
+        """Compare and set: True when the job was in one of these states, with that attempt where one is given."""
+        change = update(JobRow).where(JobRow.id == job_id, JobRow.state.in_(was))
+        if attempt_was is not None:
+            change = change.where(JobRow.attempt == attempt_was)
+        change = change.values(state=state, updated_at=self._now(), **values).returning(JobRow.id)
+        return await session.scalar(change.execution_options(synchronize_session=False)) is not None
+
+    async def _list(self, *where: ColumnElement[bool]) -> tuple[Job, ...]:
+        async with self._database.read() as session:
+            rows = await session.scalars(select(JobRow).where(*where).order_by(JobRow.created_at, JobRow.id))
+            return tuple(self._job(row) for row in rows)
+
+    def _job(self, row: JobRow) -> Job:
+        who = Who(row.member_id, row.member_name, row.guild_id, row.channel_id)
+        request = from_json(row.request)
+        order = Order(row.interaction_id, row.application_id, row.token, row.asked_at, who, request, row.parent_job)
+        return Job(
+            id=row.id,
+            state=row.state,
+            attempt=row.attempt,
+            order=order,
+            created_at=row.created_at,
+            finished_at=row.finished_at,
+            seconds=row.seconds,
+            pictures=tuple(self._picture(picture) for picture in row.pictures if not picture.deleted),
+            report=tuple(row.report),
+            sentence=row.sentence,
+            message_id=row.message_id,
+            channel_id=row.message_channel_id,
+        )
+
+    def _picture(self, row: PictureRow) -> StoredPicture:
+        path = self._pictures.folder / row.file
+        return StoredPicture(row.place, path, row.sha256, row.seed, row.width, row.height, row.infotext)
+
+
+def _report(request: Request, result: Result) -> list[str]:
+    """One line an adapter; one that the engine found by content has its catalog name again."""
+    names = {use.sha256: use.name for use in request.adapters if use.sha256}
+    return [str(replace(report, name=names.get(report.name, report.name))) for report in result.reports]
+
+
+async def _num_unfinished(session: AsyncSession, member_id: int) -> int:
+    mine = (JobRow.member_id == member_id, JobRow.state.in_(UNFINISHED))
+    return await session.scalar(select(func.count()).select_from(JobRow).where(*mine)) or 0
+
+
+def _row(order: Order, now: datetime) -> JobRow:
+    job_id = _base36(order.interaction_id)
+    return JobRow(
+        id=job_id,
+        interaction_id=order.interaction_id,
+        application_id=order.application_id,
+        token=order.token,
+        member_id=order.who.member_id,
+        member_name=order.who.name,
+        guild_id=order.who.guild_id,
+        channel_id=order.who.channel_id,
+        request=to_json(order.request),
+        parent_job=order.parent_job,
+        nonce=f"loom-{job_id}",
+        state=S.RECEIVED,
+        attempt=0,
+        losses=0,
+        told=False,
+        sentence="",
+        report=[],
+        asked_at=order.created_at,
+        created_at=now,
+        updated_at=now,
+    )
+
+
+def _picture_row(job_id: str, picture: StoredPicture) -> PictureRow:
+    return PictureRow(
+        job_id=job_id,
+        place=picture.index,
+        file=picture.path.name,
+        sha256=picture.sha256,
+        seed=picture.seed,
+        width=picture.width,
+        height=picture.height,
+        infotext=picture.infotext,
+        deleted=False,
+    )
+
+
+def _base36(number: int) -> str:
+    """A snowflake in 13 characters or less, in the order of time like the snowflake itself."""
+    digits = ""
+    while number or not digits:
+        number, digit = divmod(number, 36)
+        digits = _DIGITS[digit] + digits
+    return digits

@@ -1,0 +1,147 @@
+"""The tables. Portable types only: nothing here is of SQLite alone."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    DateTime,
+    Dialect,
+    Enum,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+from ..orders.values import JobState
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class UtcTime(TypeDecorator[datetime]):
+    """Aware datetimes in, aware UTC out; also where the database keeps no time zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is not None and value.tzinfo is None:
+            raise ValueError(f"{value} has no time zone")
+        return value and value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return value and (value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC))
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(naming_convention=NAMING)
+    type_annotation_map = {int: BigInteger, datetime: UtcTime, dict[str, Any]: JSON, list[Any]: JSON}  # noqa: RUF012
+
+
+class FileRow(Base):
+    """One adapter file, by content, however many catalog entries show it."""
+
+    __tablename__ = "adapter_files"
+
+    sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    tensor_sha256: Mapped[str] = mapped_column(String(64), index=True)
+    name: Mapped[str] = mapped_column(String(200))
+    size: Mapped[int]
+    format: Mapped[str] = mapped_column(String(40))
+    family: Mapped[str] = mapped_column(String(40))
+    ranks: Mapped[list[Any]]
+    modules: Mapped[dict[str, Any]]
+    triggers: Mapped[list[Any]]
+    title: Mapped[str] = mapped_column(Text)
+    author: Mapped[str] = mapped_column(Text)
+    license: Mapped[str] = mapped_column(Text)
+
+
+class EntryRow(Base):
+    """A name under which members find a file. `scope` is whose namespace it is in, `folded` the name in lower case."""
+
+    __tablename__ = "catalog_entries"
+    __table_args__ = (UniqueConstraint("scope", "folded"),)
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    name: Mapped[str] = mapped_column(String(200))
+    folded: Mapped[str] = mapped_column(String(200), index=True)
+    scope: Mapped[str] = mapped_column(String(40))
+    owner_id: Mapped[int | None]
+    guild_id: Mapped[int | None]
+    visibility: Mapped[str] = mapped_column(String(16))
+    sha256: Mapped[str] = mapped_column(ForeignKey("adapter_files.sha256"), index=True)
+    created_at: Mapped[datetime]
+    uses: Mapped[int]
+
+    file: Mapped[FileRow] = relationship(lazy="joined", innerjoin=True)
+
+
+class JobRow(Base):
+    """One order and what became of it. `told`: its member has been shown how it ended."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (Index(None, "member_id", "created_at"), Index(None, "state"))
+
+    id: Mapped[str] = mapped_column(String(20), primary_key=True)
+    interaction_id: Mapped[int] = mapped_column(unique=True)
+    application_id: Mapped[int]
+    token: Mapped[str] = mapped_column(Text)
+    member_id: Mapped[int]
+    member_name: Mapped[str] = mapped_column(String(100))
+    guild_id: Mapped[int | None]
+    channel_id: Mapped[int]
+    request: Mapped[dict[str, Any]]
+    parent_job: Mapped[str | None] = mapped_column(ForeignKey("jobs.id", ondelete="SET NULL"))
+    nonce: Mapped[str] = mapped_column(String(25), unique=True)
+    state: Mapped[JobState] = mapped_column(
+        Enum(JobState, native_enum=False, length=16, values_callable=lambda states: [state.value for state in states])
+    )
+    attempt: Mapped[int]
+    losses: Mapped[int]
+    told: Mapped[bool]
+    message_id: Mapped[int | None]
+    message_channel_id: Mapped[int | None]
+    sentence: Mapped[str] = mapped_column(Text)
+    report: Mapped[list[Any]]
+    seconds: Mapped[float | None] = mapped_column(Float)
+    asked_at: Mapped[datetime]
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+
+    pictures: Mapped[list[PictureRow]] = relationship(
+        lazy="selectin", order_by="PictureRow.place", cascade="all, delete-orphan", passive_deletes=True
+    )
+
+
+class PictureRow(Base):
+    """One picture file; `deleted` once it is no longer on the disk."""
+
+    __tablename__ = "pictures"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    place: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    file: Mapped[str] = mapped_column(String(100))
+    sha256: Mapped[str] = mapped_column(String(64))
+    seed: Mapped[int]
+    width: Mapped[int]
+    height: Mapped[int]
+    infotext: Mapped[str] = mapped_column(Text)
+    deleted: Mapped[bool]

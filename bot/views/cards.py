@@ -1,0 +1,116 @@
+"""What a job looks like in a channel: one Components V2 card for each of its states."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import discord
+from discord import ui
+
+from engine import Progress
+
+from ..orders import Job, JobState, Ticket
+from .buttons import Action, JobButton
+from .text import block, code, safe, shortened, weight
+
+COLOUR = discord.Colour(0x7A5CFF)
+FAULT = discord.Colour(0xC0392B)
+PROMPT_SHOWN = 1500  # of the 4000 characters that Discord gives one message
+NEGATIVE_SHOWN = 300
+REPORTS_SHOWN = 5
+
+_ALL_LAYERS = re.compile(r".*: (\d+) of \1 layers")
+
+
+class Card(ui.LayoutView):
+    """One framed message. Its buttons carry the job's id themselves, so the card needs no memory and no timeout."""
+
+    def __init__(self, *items: ui.Item[Any], colour: discord.Colour = COLOUR) -> None:
+        super().__init__(timeout=None)
+        self.add_item(ui.Container(*items, accent_colour=colour))
+
+
+def note(words: str) -> Card:
+    """A card of one sentence."""
+    return Card(_text(words))
+
+
+def queued(ticket: Ticket) -> Card:
+    """The first answer: recorded, and when it will be drawn."""
+    about = "" if ticket.wait is None else f" About {max(1, round(ticket.wait))} s."
+    return Card(_text(f"Queued, place {ticket.place}…{about}"), _row(ticket.job_id, Action.CANCEL))
+
+
+def progress(job: Job, now: Progress, preview: discord.File | None) -> Card:
+    """A job in the making, with the picture as it looks so far."""
+    picture = [] if preview is None else [ui.MediaGallery[Any](discord.MediaGalleryItem(preview))]
+    return Card(_text(f"Drawing, step {now.step} of {now.steps}"), *picture, _row(job.id, Action.CANCEL))
+
+
+def finished(job: Job, files: Sequence[discord.File], *, mention: bool = False) -> Card:
+    """The pictures and how to make them again. `mention` calls the one who asked, where the answer came too late."""
+    head = [_text(f"<@{job.order.who.member_id}>")] if mention else []
+    gallery = [ui.MediaGallery[Any](*(discord.MediaGalleryItem(file) for file in files))] if files else []
+    actions = [Action.AGAIN, Action.VARY, *([Action.WEIGHTS] if job.request.adapters else []), Action.DELETE]
+    return Card(*head, _text(_words(job)), *gallery, _text(_facts(job)), _row(job.id, *actions))
+
+
+def closed(job: Job, *, mention: bool = False) -> Card:
+    """A job that ended without pictures, and why."""
+    head = [_text(f"<@{job.order.who.member_id}>")] if mention else []
+    if job.state is JobState.CANCELLED:
+        return Card(*head, _text(f"Cancelled.\n{_words(job)}"), _row(job.id, Action.AGAIN))
+    reason = safe(job.sentence, 1000) or "This could not be drawn."
+    return Card(*head, _text(f"{reason}\n{_words(job)}"), _row(job.id, Action.AGAIN), colour=FAULT)
+
+
+def picture_files(job: Job) -> list[discord.File]:
+    """The pictures that are still on disk, ready to be sent once."""
+    about = shortened(job.request.prompt, 1000) or None
+    names = {picture: f"loraloom-{job.id}-{picture.index + 1}.png" for picture in job.pictures}
+    return [
+        discord.File(io.BytesIO(picture.path.read_bytes()), filename=name, description=about)
+        for picture, name in names.items()
+        if picture.path.is_file()
+    ]
+
+
+def preview_file(preview: bytes | None) -> discord.File | None:
+    return None if preview is None else discord.File(io.BytesIO(preview), filename="preview.jpg")
+
+
+def mix(job: Job) -> str:
+    """The adapters and weights of a job, as "ink 0.5 + light 1"; "" without adapters."""
+    return " + ".join(f"{use.name} {weight(use.weight)}" for use in job.request.adapters)
+
+
+def _words(job: Job) -> str:
+    negative = f"\nwithout {code(job.request.negative, NEGATIVE_SHOWN)}" if job.request.negative else ""
+    return block(job.request.prompt, PROMPT_SHOWN) + negative
+
+
+def _facts(job: Job) -> str:
+    """Seed, mix, size, steps and time, and the adapters that could not be applied whole."""
+    first = job.pictures[0] if job.pictures else None
+    request = job.request
+    facts = [
+        f"seed {first.seed if first else request.seed}",
+        code(mix(job), 300) if request.adapters else "",
+        f"{first.width}×{first.height}" if first else "",
+        f"{request.steps} steps",
+        request.sampler,
+        f"{job.seconds:.1f} s" if job.seconds is not None else "",
+    ]
+    partial = [line for line in job.report if not _ALL_LAYERS.fullmatch(line)][:REPORTS_SHOWN]
+    return "\n".join("-# " + line for line in [" · ".join(filter(None, facts)), *(code(line, 200) for line in partial)])
+
+
+def _text(content: str) -> ui.TextDisplay[Any]:
+    return ui.TextDisplay(content)
+
+
+def _row(job_id: str, *actions: Action) -> ui.ActionRow[Any]:
+    return ui.ActionRow[Any](*(JobButton(action, job_id) for action in actions))

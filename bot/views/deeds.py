@@ -1,0 +1,64 @@
+"""What the buttons under a card do: each one use-case and one answer."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+import discord
+
+from ..orders import Job
+from . import asking
+from .asking import Interaction
+from .buttons import Action, JobButton, deed
+from .cards import note
+from .weights import WeightsModal
+
+if TYPE_CHECKING:
+    from ..client import Bot
+
+
+@deed(Action.AGAIN)
+async def _again(interaction: Interaction, job_id: str) -> None:
+    await asking.acknowledge(interaction, await interaction.client.orders.again(job_id, asking.press(interaction)))
+
+
+@deed(Action.VARY)
+async def _vary(interaction: Interaction, job_id: str) -> None:
+    ticket = await interaction.client.orders.again(job_id, asking.press(interaction), vary=True)
+    await asking.acknowledge(interaction, ticket)
+
+
+@deed(Action.WEIGHTS)
+async def _weights(interaction: Interaction, job_id: str) -> None:
+    job = await interaction.client.orders.open_job(job_id, asking.who(interaction))
+    await interaction.response.send_modal(WeightsModal(job))
+
+
+@deed(Action.DELETE)
+async def _delete(interaction: Interaction, job_id: str) -> None:
+    job = await interaction.client.orders.delete(job_id, asking.who(interaction))
+    if interaction.message is not None and not interaction.message.flags.ephemeral:
+        await interaction.response.defer()
+        await interaction.delete_original_response()
+        return
+    await interaction.response.edit_message(view=note("Deleted."), attachments=[])
+    await _remove_message(interaction, job)
+
+
+@deed(Action.CANCEL)
+async def _cancel(interaction: Interaction, job_id: str) -> None:
+    await interaction.response.defer()
+    await interaction.client.orders.cancel(job_id, asking.who(interaction))
+
+
+async def _remove_message(interaction: Interaction, job: Job) -> None:
+    """The job's message in its channel is gone too, where the bot may remove it."""
+    if job.channel_id and job.message_id:
+        message = interaction.client.get_partial_messageable(job.channel_id).get_partial_message(job.message_id)
+        with contextlib.suppress(discord.NotFound, discord.Forbidden):
+            await message.delete()
+
+
+async def setup(bot: Bot) -> None:
+    bot.add_dynamic_items(JobButton)

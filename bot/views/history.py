@@ -1,0 +1,97 @@
+"""The pages of /history. Pages and choices carry their number in their ids, so they need no memory."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Self
+
+import discord
+from discord import ButtonStyle, ui
+
+from ..orders import Job, JobState, Page
+from ..replies import border
+from . import asking, cards
+from .text import code, shortened
+
+PROMPT_SHOWN = 90
+_ENDS = {JobState.FAILED: "failed", JobState.CANCELLED: "cancelled", JobState.DEAD: "not delivered"}
+
+
+class TurnPage(ui.DynamicItem[ui.Button[ui.LayoutView]], template=r"loom:page:(?P<page>\d{1,6}):[pnb]"):
+    """Goes to a page of one's own history; `mark` keeps the ids of one card apart: previous, next, back."""
+
+    def __init__(self, page: int, label: str, mark: str) -> None:
+        button: ui.Button[ui.LayoutView] = ui.Button(
+            label=label, style=ButtonStyle.secondary, custom_id=f"loom:page:{page}:{mark}"
+        )
+        super().__init__(button)
+        self.page = page
+
+    @classmethod
+    async def from_custom_id(
+        cls, interaction: discord.Interaction[Any], item: ui.Item[Any], match: re.Match[str], /
+    ) -> Self:
+        return cls(int(match["page"]), "", match[0][-1])
+
+    async def callback(self, interaction: discord.Interaction[Any]) -> None:
+        async with border(interaction):
+            page = await interaction.client.orders.history(asking.who(interaction), self.page)
+            await interaction.response.edit_message(view=history_card(page), attachments=[])
+
+
+class OpenJob(ui.DynamicItem[ui.Select[ui.LayoutView]], template=r"loom:open:(?P<page>\d{1,6})"):
+    """Opens one job of a page of one's own history."""
+
+    def __init__(self, page: Page | int) -> None:
+        number = page if isinstance(page, int) else page.number
+        jobs = () if isinstance(page, int) else page.jobs
+        options = [discord.SelectOption(label=_label(job), value=job.id, description=_about(job)) for job in jobs]
+        select: ui.Select[ui.LayoutView] = ui.Select(
+            custom_id=f"loom:open:{number}", placeholder="Open one…", options=options
+        )
+        super().__init__(select)
+        self.page = number
+
+    @classmethod
+    async def from_custom_id(
+        cls, interaction: discord.Interaction[Any], item: ui.Item[Any], match: re.Match[str], /
+    ) -> Self:
+        return cls(int(match["page"]))
+
+    async def callback(self, interaction: discord.Interaction[Any]) -> None:
+        async with border(interaction):
+            job = await interaction.client.orders.open_job(self.item.values[0], asking.who(interaction))
+            files = cards.picture_files(job)
+            card = cards.finished(job, files) if job.state not in _ENDS else cards.closed(job)
+            card.add_item(ui.ActionRow(TurnPage(self.page, "Back", "b")))
+            await interaction.response.edit_message(view=card, attachments=files)
+
+
+def history_card(page: Page) -> cards.Card:
+    """One page: a line for each job, a menu to open one, and the ways to its neighbours."""
+    if not page.jobs:
+        return cards.Card(ui.TextDisplay("You have not made any pictures yet. `/imagine` makes the first."))
+    lines = [f"- {code(job.request.prompt, PROMPT_SHOWN)} · {_about(job)}" for job in page.jobs]
+    turns = []
+    if page.number > 1:
+        turns.append(TurnPage(page.number - 1, "Newer", "p"))
+    if page.number < page.pages:
+        turns.append(TurnPage(page.number + 1, "Older", "n"))
+    head = ui.TextDisplay[Any](f"Your pictures, page {page.number} of {page.pages}")
+    body = ui.TextDisplay[Any]("\n".join(lines))
+    rows = [ui.ActionRow[Any](OpenJob(page)), *([ui.ActionRow[Any](*turns)] if turns else [])]
+    return cards.Card(head, body, *rows)
+
+
+def _label(job: Job) -> str:
+    return shortened(" ".join(job.request.prompt.split()), 100) or job.id
+
+
+def _about(job: Job) -> str:
+    """The seed and mix of a picture, or how its job ended."""
+    if job.state in _ENDS:
+        return _ENDS[job.state]
+    if not job.pictures:
+        return "in the making"
+    used = cards.mix(job)
+    return shortened(f"seed {job.pictures[0].seed}" + (f" · {used}" if used else ""), 100)

@@ -1,0 +1,59 @@
+"""Answers that are lists of facts: the queue, the adapters, one adapter."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from discord import ui
+
+from ..orders import CatalogEntry, Queue
+from .cards import Card
+from .text import code, safe
+
+PROMPT_SHOWN = 80
+TRIGGERS_SHOWN = 12
+
+
+def queue(line: Queue) -> Card:
+    waiting = "Nothing waits" if line.waiting == 0 else f"{line.waiting} waiting"
+    lines = [f"{waiting}, {line.running} running."]
+    for job, ticket in line.mine:
+        about = "" if ticket.wait is None else f", about {max(1, round(ticket.wait))} s"
+        lines.append(f"- place {ticket.place}{about}: {code(job.request.prompt, PROMPT_SHOWN)}")
+    return Card(ui.TextDisplay("\n".join(lines)))
+
+
+def adapters(entries: Sequence[CatalogEntry], search: str) -> Card:
+    if not entries:
+        wanted = f" with {code(search, 50)} in their names" if search.strip() else ""
+        return Card(ui.TextDisplay(f"There are no adapters{wanted} that you can use here."))
+    lines = [" · ".join(filter(None, (code(entry.name, 60), _family(entry), _triggers(entry, 4)))) for entry in entries]
+    return Card(ui.TextDisplay("\n".join(f"- {line}" for line in lines)))
+
+
+def adapter(entry: CatalogEntry) -> Card:
+    info = entry.info
+    modules = ", ".join(f"{count} in {part}" for part, count in info.modules.items())
+    facts = {
+        "fits": _family(entry),
+        "trigger words": _triggers(entry, TRIGGERS_SHOWN),
+        "format": safe(info.format, 100),
+        "rank": ", ".join(map(str, info.ranks[:8])),
+        "layers": safe(modules, 200),
+        "size": f"{info.size / 1024:.0f} KB" if info.size < 1 << 20 else f"{info.size / (1 << 20):.1f} MB",
+        "title": safe(info.title, 200),
+        "made by": safe(info.author, 100) or ("comes with the bot" if entry.owner_id is None else ""),
+        "licence": safe(info.license, 100),
+        "used": f"{entry.uses} times",
+        "sha256": code(info.sha256[:12], 12),
+    }
+    lines = [code(entry.name, 60), *(f"{name}: {value}" for name, value in facts.items() if value)]
+    return Card(ui.TextDisplay("\n".join([*lines, f"-# Write {code(f'<lora:{entry.name}:0.8>', 90)} in a prompt."])))
+
+
+def _family(entry: CatalogEntry) -> str:
+    return safe(entry.info.family, 40)
+
+
+def _triggers(entry: CatalogEntry, most: int) -> str:
+    return " ".join(code(word, 40) for word in entry.info.triggers[:most])

@@ -1,0 +1,194 @@
+"""The adapters in force on one pipeline: W' = round(W + sum of m_i * D_i), always from the pristine W.
+
+Merged in place, into the same storage: no cost per step, and compiled or captured models stay valid. Nothing is ever
+subtracted, so `set([])` gives back the weights bit for bit (DESIGN §2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+from weakref import WeakKeyDictionary
+
+import torch
+
+from ..errors import AdapterInvalid, AdapterMismatch
+from ..types import AdapterReport
+from .family import family_of_pipeline
+from .file import Adapter
+from .lora import LowRank
+from .table import Target, key_table
+
+
+class Weights(NamedTuple):
+    """How strongly an adapter changes the UNet and the text encoders."""
+
+    unet: float
+    text: float
+
+
+Mix = Sequence[tuple[Adapter, float | Weights]]
+
+
+class Change(Protocol):
+    """What a file does to one weight; one class per format, tried in the order of FORMATS."""
+
+    def fits(self, weight: torch.Tensor) -> bool: ...
+    def add_to(self, total: torch.Tensor, pristine: torch.Tensor, strength: float) -> None: ...
+    def to(self, device: torch.device) -> Change: ...
+    @property
+    def nbytes(self) -> int: ...
+
+
+FORMATS = (LowRank,)
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """An adapter bound to a model: its changes by target name, and the account of its keys."""
+
+    changes: Mapping[str, Change]
+    report: AdapterReport
+
+
+class Mixer(Protocol):
+    """Puts a mix in force on a pipeline. Two ways: AdapterBank (merged weights) and PeftMixer (diffusers + PEFT)."""
+
+    def set(self, mix: Mix) -> tuple[AdapterReport, ...]:
+        """The mix is in force and no other; one report an adapter. After an error no adapter is."""
+
+
+class AdapterBank:
+    """`set(mix)` and `set([])` are inverses, bit for bit, whatever happened in between."""
+
+    def __init__(self, pipeline: Any, *, device: torch.device | str | None = None) -> None:
+        """`device` is where factors are multiplied; None means where each weight lives."""
+        self.family = family_of_pipeline(pipeline)
+        self._table = key_table(pipeline)
+        self._targets = {target.name: target for target in self._table.values()}
+        self._device = torch.device(device) if device is not None else None
+        self._bound: WeakKeyDictionary[Adapter, Bound] = WeakKeyDictionary()
+        self._pristine: dict[str, torch.Tensor] = {}
+        self._changed: set[str] = set()
+        self._mix: tuple[tuple[Adapter, Weights], ...] = ()
+
+    @property
+    def mix(self) -> tuple[tuple[Adapter, Weights], ...]:
+        return self._mix
+
+    def set(self, mix: Mix) -> tuple[AdapterReport, ...]:
+        """The mix is in force. Everything is checked before any weight is written; a fault while writing restores all.
+
+        Raises AdapterMismatch or AdapterInvalid; then the mix is what it was before.
+        """
+        wanted = tuple((adapter, _weights(weight)) for adapter, weight in mix)
+        bound = [self.bind(adapter) for adapter, _ in wanted]
+        if wanted != self._mix:
+            self._write(self._plan(wanted, bound))
+            self._mix = wanted
+        return tuple(part.report for part in bound)
+
+    def bind(self, adapter: Adapter) -> Bound:
+        """The adapter's changes to this model, kept while the adapter lives. Raises AdapterMismatch, AdapterInvalid."""
+        bound = self._bound.get(adapter)
+        if bound is None:
+            bound = self._bound[adapter] = self._bind(adapter)
+        return bound
+
+    def bound_bytes(self, adapter: Adapter) -> int:
+        """Memory that the adapter's prepared factors take, 0 when it is not bound."""
+        bound = self._bound.get(adapter)
+        return sum(change.nbytes for change in bound.changes.values()) if bound else 0
+
+    def _bind(self, adapter: Adapter) -> Bound:
+        if adapter.info.family and adapter.info.family != self.family:
+            raise AdapterMismatch(_mismatch(adapter, self.family))
+        changes: dict[str, Change] = {}
+        unknown = list(adapter.unsplit)
+        for module, tensors in adapter.modules.items():
+            target = self._table.get(module)
+            if target is None:
+                unknown += [f"{module}.{role}" for role in tensors]
+                continue
+            if target.name in changes:
+                raise AdapterInvalid(f"{adapter.name} changes {target.name} twice, under two spellings.")
+            changes[target.name] = self._change(adapter, module, target)
+        if not changes:
+            raise AdapterMismatch(_mismatch(adapter, self.family))
+        report = AdapterReport(adapter.name, len(changes), len(adapter.modules), adapter.ignored, tuple(unknown))
+        return Bound(changes, report)
+
+    def _change(self, adapter: Adapter, module: str, target: Target) -> Change:
+        tensors = adapter.modules[module]
+        prefix = f"{target.component}."
+        settings = {key.removeprefix(prefix): value for key, value in adapter.peft.items() if key.startswith(prefix)}
+        weight = target.parameter
+        for kind in FORMATS:
+            change = kind.load(module, tensors, settings)
+            if change is None:
+                continue
+            if not change.fits(weight):
+                shapes = ", ".join(
+                    f"{role} {tuple(tensors[role].shape)}" for role in ("up", "mid", "down") if role in tensors
+                )
+                raise AdapterMismatch(
+                    f"{adapter.name} does not fit this base model: "
+                    f"{module} has {shapes}, the layer is {tuple(weight.shape)}."
+                )
+            return change.to(self._device or weight.device)
+        raise AdapterInvalid(
+            f"{adapter.name}: layer {module} holds {', '.join(tensors)}, which is no format known here."
+        )
+
+    def _plan(
+        self, wanted: Iterable[tuple[Adapter, Weights]], bound: Iterable[Bound]
+    ) -> dict[str, list[tuple[Change, float]]]:
+        plan: dict[str, list[tuple[Change, float]]] = {}
+        for (_, weights), part in zip(wanted, bound, strict=True):
+            for name, change in part.changes.items():
+                strength = weights.unet if name.startswith("unet.") else weights.text
+                if strength:
+                    plan.setdefault(name, []).append((change, strength))
+        return plan
+
+    def _write(self, plan: Mapping[str, Sequence[tuple[Change, float]]]) -> None:
+        touched = self._changed | plan.keys()
+        try:
+            with torch.no_grad():
+                for name in touched:
+                    self._write_weight(name, plan.get(name, ()))
+        except BaseException:
+            self._restore(touched)
+            raise
+        self._changed = set(plan)
+
+    def _write_weight(self, name: str, changes: Sequence[tuple[Change, float]]) -> None:
+        weight = self._targets[name].parameter
+        pristine = self._pristine.get(name)
+        if pristine is None:
+            pristine = self._pristine[name] = weight.detach().clone()
+        if not changes:
+            weight.copy_(pristine)
+            return
+        device = self._device or weight.device
+        total = pristine.to(device, torch.float32, copy=True).flatten(1)
+        for change, strength in changes:
+            change.add_to(total, pristine, strength)
+        weight.copy_(total.view(weight.shape))
+
+    def _restore(self, names: Iterable[str]) -> None:
+        with torch.no_grad():
+            for name in names:
+                if name in self._pristine:
+                    self._targets[name].parameter.copy_(self._pristine[name])
+        self._changed, self._mix = set(), ()
+
+
+def _weights(weight: float | Weights) -> Weights:
+    return weight if isinstance(weight, Weights) else Weights(weight, weight)
+
+
+def _mismatch(adapter: Adapter, family: str) -> str:
+    made_for = f"made for {adapter.info.family}" if adapter.info.family else "made for another kind of model"
+    return f"{adapter.name} is {made_for}; this base model is {family}. Pick an adapter for {family}."

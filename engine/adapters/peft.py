@@ -1,0 +1,64 @@
+"""The chapter's other way: diffusers' own LoRA loading with PEFT. Plain LoRA files only; kept for comparison."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+from ..errors import AdapterMismatch
+from ..types import AdapterReport
+from .bank import Mix, Weights
+from .family import family_of_pipeline
+from .file import Adapter
+
+
+class PeftMixer:
+    """A Mixer over load_lora_weights, set_adapters and disable_lora. Adapters stay loaded beside the model."""
+
+    def __init__(self, pipeline: Any) -> None:
+        self._pipeline = pipeline
+        self._family = family_of_pipeline(pipeline)
+        self._loaded: dict[str, AdapterReport] = {}
+
+    def set(self, mix: Mix) -> tuple[AdapterReport, ...]:
+        reports = tuple(self._load(adapter) for adapter, _ in mix)
+        if not mix:
+            if self._loaded:
+                self._pipeline.disable_lora()
+            return reports
+        totals: dict[str, Weights] = {}
+        for adapter, weight in mix:
+            unet, text = weight if isinstance(weight, Weights) else (weight, weight)
+            before = totals.get(_name(adapter), Weights(0, 0))
+            totals[_name(adapter)] = Weights(before.unet + unet, before.text + text)
+        self._pipeline.enable_lora()
+        self._pipeline.set_adapters(
+            list(totals), [_by_component(self._pipeline, weights) for weights in totals.values()]
+        )
+        return reports
+
+    def _load(self, adapter: Adapter) -> AdapterReport:
+        name = _name(adapter)
+        if name not in self._loaded:
+            if adapter.info.family not in ("", self._family):
+                raise AdapterMismatch(
+                    f"{adapter.name} is made for {adapter.info.family}; this base model is {self._family}."
+                )
+            with warnings.catch_warnings():
+                # PEFT warns that there are several adapters; several is what we want
+                warnings.filterwarnings("ignore", message="Already found a `peft_config`")
+                self._pipeline.load_lora_weights(str(adapter.path), adapter_name=name)
+            layers = len(adapter.modules)
+            self._loaded[name] = AdapterReport(adapter.name, layers, layers, adapter.ignored, adapter.unsplit)
+        return self._loaded[name]
+
+
+def _name(adapter: Adapter) -> str:
+    return f"a{adapter.info.sha256[:16]}"  # PEFT allows no dots in adapter names
+
+
+def _by_component(pipeline: Any, weights: Weights) -> dict[str, float]:
+    parts = {"unet": weights.unet, "text_encoder": weights.text}
+    if getattr(pipeline, "text_encoder_2", None) is not None:
+        parts["text_encoder_2"] = weights.text
+    return parts

@@ -1,0 +1,39 @@
+"""EngineConfig: all an engine needs to know before it starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+BUILTIN = "builtin"
+BUILTIN_FOLDER = Path(__file__).parent / "builtin"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineConfig:
+    """`models` maps a name to a diffusers folder, a Hugging Face id or a .safetensors checkpoint; the built-in model is
+    always there as "builtin". `model` is the one used when a request names none.
+
+    `adapters` "merge" changes the weights in place (DESIGN §2), "peft" goes through diffusers' load_lora_weights.
+    `adapter_folders` are searched for <name>.safetensors and for ab/<sha256>.safetensors. `device` "auto" takes CUDA,
+    then MPS, then the CPU. `adapter_cache` is in bytes.
+    """
+
+    models: Mapping[str, str] = field(default_factory=dict)
+    model: str = BUILTIN
+    adapter_folders: tuple[Path, ...] = ()
+    adapters: Literal["merge", "peft"] = "merge"
+    device: str = "auto"
+    dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
+    threads: int | None = None
+    adapter_cache: int = 2 << 30
+    preview_every: float = 1.0  # seconds between previews; 0 sends none
+
+    def source_of(self, name: str) -> str | None:
+        """Where the base model `name` is, or None when there is none of that name."""
+        name = name or self.model
+        if name == BUILTIN:
+            return self.models.get(BUILTIN, str(BUILTIN_FOLDER / "model"))
+        return self.models.get(name)

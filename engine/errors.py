@@ -1,0 +1,102 @@
+"""What can go wrong in the engine, as a tree. `str(error)` is a sentence a member can read and act on.
+
+Cancelled                  the one who asked took it back; not an error of anything
+EngineError
+├── BadRequest             a value of the request is out of bounds
+├── PromptError            the prompt cannot be read
+├── AdapterError
+│   ├── AdapterNotFound    no adapter of that name here
+│   ├── AdapterInvalid     the file is damaged, hostile, or no safetensors file at all
+│   ├── AdapterUnsupported a known kind of file that is not an adapter for Stable Diffusion
+│   └── AdapterMismatch    a good adapter, made for another base model
+├── ModelError
+│   ├── ModelNotFound      no base model of that name here
+│   └── ModelUnreadable    the checkpoint cannot be loaded
+├── ImageUnreadable        the picture sent along is no picture, or too large
+├── OutOfMemory            the picture does not fit this machine
+└── EngineFault            a defect of ours or of the machine; details are in the log
+"""
+
+from __future__ import annotations
+
+
+class Cancelled(Exception):
+    """The work was taken back before it was done."""
+
+
+class EngineError(Exception):
+    """Base of everything the engine refuses or fails at."""
+
+
+class BadRequest(EngineError):
+    """A value of the request is out of bounds."""
+
+
+class PromptError(EngineError):
+    """The prompt cannot be read."""
+
+
+class AdapterError(EngineError):
+    """Something about one adapter."""
+
+
+class AdapterNotFound(AdapterError):
+    """No adapter of that name here."""
+
+
+class AdapterInvalid(AdapterError):
+    """The file is damaged, hostile, or no safetensors file at all."""
+
+
+class AdapterUnsupported(AdapterError):
+    """A known kind of file that is not an adapter for Stable Diffusion."""
+
+
+class AdapterMismatch(AdapterError):
+    """A good adapter, made for another base model."""
+
+
+class ModelError(EngineError):
+    """Something about the base model."""
+
+
+class ModelNotFound(ModelError):
+    """No base model of that name here."""
+
+
+class ModelUnreadable(ModelError):
+    """The checkpoint cannot be loaded."""
+
+
+class ImageUnreadable(EngineError):
+    """The picture sent along is no picture, or too large."""
+
+
+class OutOfMemory(EngineError):
+    """The picture does not fit this machine."""
+
+
+class EngineFault(EngineError):
+    """A defect of ours or of the machine; details are in the log."""
+
+
+ERRORS: dict[str, type[EngineError]] = {
+    error.__name__: error
+    for error in (
+        EngineError,
+        BadRequest,
+        PromptError,
+        AdapterError,
+        AdapterNotFound,
+        AdapterInvalid,
+        AdapterUnsupported,
+        AdapterMismatch,
+        ModelError,
+        ModelNotFound,
+        ModelUnreadable,
+        ImageUnreadable,
+        OutOfMemory,
+        EngineFault,
+    )
+}
+"""By name: an error crosses the seam as (name, sentence) and is raised again on the other side."""

@@ -1,0 +1,29 @@
+"""The one seam between whoever orders pictures and whoever makes them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol
+
+from .types import Attempt, Event, WorkerId, WorkerView
+
+OnEvent = Callable[[Event], Awaitable[None]]
+
+
+class Fleet(Protocol):
+    """Runs attempts on workers and reports events. Every implementation passes tests/engine/test_fleet_contract.py."""
+
+    async def start(self, on_event: OnEvent) -> None:
+        """From here on every event of every attempt reaches `on_event`, in order, on this event loop."""
+
+    def workers(self) -> Mapping[WorkerId, WorkerView]:
+        """The live workers only. A restarted worker has a new id (name + boot nonce)."""
+
+    async def dispatch(self, worker: WorkerId, attempt: Attempt) -> None:
+        """The attempt is with the worker: Done, Dropped, Failed or Lost follows exactly once."""
+
+    async def cancel(self, worker: WorkerId, job: str, attempt: int) -> None:
+        """The attempt ends at the next step, if it is still there; otherwise nothing happens."""
+
+    async def aclose(self) -> None:
+        """No worker runs any more; attempts that were still out are Lost."""

@@ -1,0 +1,80 @@
+"""Base models: a diffusers folder, a Hugging Face id, or one .safetensors checkpoint, as a diffusers pipeline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import DiffusionPipeline, StableDiffusionPipeline, StableDiffusionXLPipeline
+from diffusers.utils import logging as diffusers_logging
+from transformers.utils import logging as transformers_logging
+
+from ..adapters.header import read_header
+from ..config import BUILTIN_FOLDER
+from ..errors import AdapterInvalid, ModelNotFound, ModelUnreadable
+
+_CROSS_ATTENTION = "model.diffusion_model.input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight"
+
+
+def load_pipeline(source: str, device: torch.device, dtype: torch.dtype) -> Any:
+    """The pipeline on `device` in `dtype`, in evaluation mode. Raises ModelNotFound or ModelUnreadable."""
+    path = Path(source).expanduser()
+    if path.suffix == ".safetensors" and not path.is_file():
+        raise ModelNotFound(f"There is no base model file {path}.")
+    for library in (diffusers_logging, transformers_logging):
+        library.disable_progress_bar()
+        library.set_verbosity_error()  # their notes are for developers of models; errors are raised anyway
+    options: dict[str, Any] = {"dtype": dtype, "use_safetensors": True}
+    try:
+        if path.is_file():
+            pipeline = _from_checkpoint(path, options)
+        else:
+            pipeline = DiffusionPipeline.from_pretrained(source, local_files_only=path.is_dir(), **_safe(path, options))
+    except (OSError, ValueError, KeyError, RuntimeError, AdapterInvalid) as error:
+        raise ModelUnreadable(f"The base model {source} cannot be loaded: {_first_line(error)}") from error
+    if not isinstance(pipeline, StableDiffusionPipeline | StableDiffusionXLPipeline):
+        raise ModelUnreadable(
+            f"{source} is a {type(pipeline).__name__}; Stable Diffusion 1.x, 2.x and XL are drawn with here."
+        )
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline.to(device)
+
+
+def pick_device(wanted: str) -> torch.device:
+    """ "auto" takes CUDA, then MPS, then the CPU; anything else is taken by its word."""
+    if wanted != "auto":
+        return torch.device(wanted)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def pick_dtype(wanted: str, device: torch.device) -> torch.dtype:
+    """ "auto" is float16 on a GPU and float32 on the CPU, where half precision is slower."""
+    if wanted == "auto":
+        return torch.float32 if device.type == "cpu" else torch.float16
+    dtype: torch.dtype = getattr(torch, wanted)
+    return dtype
+
+
+def _safe(path: Path, options: dict[str, Any]) -> dict[str, Any]:
+    """SD 1.x folders name a safety checker that is not used here; SDXL's know none."""
+    index = path / "model_index.json"
+    if path.is_dir() and (not index.is_file() or "safety_checker" not in index.read_text(encoding="utf-8")):
+        return options
+    return options | {"safety_checker": None, "requires_safety_checker": False} if path.is_dir() else options
+
+
+def _from_checkpoint(path: Path, options: dict[str, Any]) -> Any:
+    tensors = read_header(path).tensors
+    if any(key.startswith("conditioner.embedders.1") for key in tensors):
+        return StableDiffusionXLPipeline.from_single_file(str(path), **options)
+    width = tensors[_CROSS_ATTENTION].shape[1] if _CROSS_ATTENTION in tensors else None
+    if width == 96:  # a checkpoint in the built-in model's layout: its description lies here, no download is needed
+        options = options | {"config": str(BUILTIN_FOLDER / "model"), "local_files_only": True}
+    return StableDiffusionPipeline.from_single_file(str(path), safety_checker=None, **options)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

@@ -1,0 +1,18 @@
+"""Prompts as AUTOMATIC1111's WebUI reads them: adapter tags, weighting, editing. No torch, linear time.
+
+A prompt goes through four hands, each a module:
+
+    tags      "a [cat:dog:5] AND (sky:1.3) <lora:ink:0.5>"   → text without tags, adapters, a sentence for each bad tag
+    parsed    text                                           → sub-prompts, split at AND, each with its weight
+    editing   "a [cat:dog:5]"                                → the text in force at a step
+    emphasis  "(sky:1.3)"                                    → (("sky", 1.3),)
+
+On purpose unlike the WebUI: one bad tag does not switch the others off, a name given twice adds up, names are trimmed
+and told apart without case, a number such as `1.2.3` is text instead of a crash, and `# comments` stay in the prompt.
+"""
+
+from .emphasis import BREAK
+from .parsed import ParsedPrompt, SubPrompt, parse_negative, parse_prompt
+from .requests import tagged, untagged
+
+__all__ = ["BREAK", "ParsedPrompt", "SubPrompt", "parse_negative", "parse_prompt", "tagged", "untagged"]

@@ -1,0 +1,140 @@
+"""The GPU thread, the only threading in the project: attempts go in, events come out on the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import queue
+import secrets
+import threading
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from .config import EngineConfig
+from .errors import Cancelled, EngineError
+from .fleet import OnEvent
+from .types import Attempt, Done, Dropped, Event, Failed, Holds, Lost, Progress, Stepped, WorkerId, WorkerView
+
+if TYPE_CHECKING:
+    from .renderer import Renderer
+
+log = logging.getLogger(__name__)
+FAULT = "Something broke while drawing; it is not your fault. The people who run this bot find the details in its log."
+
+
+class LocalFleet:
+    """A Fleet of one worker in this process: one Renderer on one thread."""
+
+    def __init__(self, config: EngineConfig, *, make: Callable[[EngineConfig], Renderer] | None = None) -> None:
+        self._config = config
+        self._make = make or _make_renderer
+        self._id = WorkerId(f"local-{secrets.token_hex(4)}")
+        self._work: queue.SimpleQueue[Attempt | None] = queue.SimpleQueue()
+        self._out: dict[tuple[str, int], threading.Event] = {}  # what is with the worker, and whether to stop it
+        self._events: asyncio.Queue[Event | None] = asyncio.Queue()
+        self._holds = Holds(model="", family="")
+        self._thread: threading.Thread | None = None
+        self._pump: asyncio.Task[None] | None = None
+
+    async def start(self, on_event: OnEvent) -> None:
+        """The base model is loaded and the worker takes attempts. Raises ModelNotFound or ModelUnreadable."""
+        loop = asyncio.get_running_loop()
+        ready: asyncio.Future[Holds] = loop.create_future()
+        self._thread = threading.Thread(target=self._main, args=(loop, ready), name="gpu", daemon=True)
+        self._thread.start()
+        self._holds = await ready
+        self._pump = asyncio.create_task(self._deliver(on_event), name="fleet events")
+
+    def workers(self) -> Mapping[WorkerId, WorkerView]:
+        if self._thread is None or not self._thread.is_alive():
+            return {}
+        return {self._id: WorkerView(self._id, slots=1, outstanding=len(self._out), holds=self._holds)}
+
+    async def dispatch(self, worker: WorkerId, attempt: Attempt) -> None:
+        key = (attempt.job, attempt.attempt)
+        if worker != self._id or self._thread is None or not self._thread.is_alive():
+            self._events.put_nowait(Lost(*key))
+            return
+        if key in self._out:
+            raise ValueError(f"attempt {attempt.attempt} of job {attempt.job} is with {worker} already")
+        self._out[key] = threading.Event()
+        self._work.put(attempt)
+
+    async def cancel(self, worker: WorkerId, job: str, attempt: int) -> None:
+        stop = self._out.get((job, attempt))
+        if stop is not None:
+            stop.set()
+
+    async def aclose(self) -> None:
+        for stop in self._out.values():
+            stop.set()
+        self._work.put(None)
+        if self._thread is not None:
+            await asyncio.to_thread(self._thread.join)
+        await asyncio.sleep(0)  # what the thread's last act put on the loop comes first
+        for key in list(self._out):
+            self._finish(Lost(*key))
+        self._events.put_nowait(None)
+        if self._pump is not None:
+            await self._pump
+
+    async def _deliver(self, on_event: OnEvent) -> None:
+        while (event := await self._events.get()) is not None:
+            await on_event(event)
+
+    def _finish(self, event: Event, holds: Holds | None = None) -> None:
+        """On the event loop: the attempt is no longer out, and whoever listens hears how it ended."""
+        if self._out.pop((event.job, event.attempt), None) is not None:
+            self._holds = holds or self._holds
+            self._events.put_nowait(event)
+
+    # --- from here on, on the GPU thread
+
+    def _main(self, loop: asyncio.AbstractEventLoop, ready: asyncio.Future[Holds]) -> None:
+        try:
+            renderer = self._make(self._config)
+        except BaseException as error:  # noqa: BLE001  the border of the GPU thread: it is raised again in `start`
+            _tell(loop, _set_exception, ready, error)
+            return
+        _tell(loop, ready.set_result, renderer.holds())
+        while (attempt := self._work.get()) is not None:
+            event = self._attempt(loop, renderer, attempt)
+            _tell(loop, self._finish, event, renderer.holds())
+
+    def _attempt(self, loop: asyncio.AbstractEventLoop, renderer: Renderer, attempt: Attempt) -> Event:
+        key = (attempt.job, attempt.attempt)
+        stop = self._out[key]
+
+        def emit(progress: Progress) -> None:
+            _tell(loop, self._events.put_nowait, Stepped(*key, progress))
+
+        try:
+            if stop.is_set():
+                return Dropped(*key)
+            return Done(*key, renderer.run(attempt.request, emit, stop.is_set))
+        except Cancelled:
+            return Dropped(*key)
+        except EngineError as error:
+            return Failed(*key, type(error).__name__, str(error))
+        except Exception:  # the border of the GPU thread: nothing may end it
+            log.exception("attempt %s of job %s broke", attempt.attempt, attempt.job)
+            return Failed(*key, "EngineFault", FAULT)
+
+
+def _make_renderer(config: EngineConfig) -> Renderer:
+    from .renderer import Renderer  # torch and diffusers load here, off the event loop
+
+    return Renderer(config)
+
+
+def _set_exception(future: asyncio.Future[Holds], error: BaseException) -> None:
+    if not future.done():
+        future.set_exception(error)
+
+
+def _tell(loop: asyncio.AbstractEventLoop, act: Callable[..., object], *args: object) -> None:
+    """Runs `act` on the event loop, unless that is gone: then nobody is left to hear it."""
+    try:
+        loop.call_soon_threadsafe(act, *args)
+    except RuntimeError:
+        log.debug("the event loop is closed; %s is not told", act)

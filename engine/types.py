@@ -1,0 +1,244 @@
+"""The values that cross between engine and everyone else: frozen, without tensors, each of them JSON one day."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import NewType
+
+from .errors import ERRORS, BadRequest, EngineError
+
+SAMPLERS = ("DDIM", "Euler", "Euler a", "DPM++ 2M", "DPM++ 2M Karras", "DPM++ 2M SDE Karras", "UniPC", "Heun")
+MAX_COUNT = 4
+MAX_STEPS = 150
+MAX_SIDE = 2048
+MAX_PROMPT = 6000  # characters: what Discord lets through in one option
+MAX_SEED = 2**32 - 1
+MAX_ADAPTERS = 16
+MAX_WEIGHT = 10.0
+
+WorkerId = NewType("WorkerId", str)
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterUse:
+    """One adapter of a mix. `weight` multiplies the UNet's change, `te_weight` the text encoders' (None: the same).
+
+    `name` is a file stem, an alias, a path or a built-in name; with `sha256` the file is found by content instead.
+    """
+
+    name: str
+    weight: float = 1.0
+    te_weight: float | None = None
+    sha256: str = ""
+
+    def __post_init__(self) -> None:
+        for value in (self.weight, self.text_weight):
+            if not math.isfinite(value) or abs(value) > MAX_WEIGHT:
+                raise BadRequest(
+                    f"The weight of {self.name} is {value}; it must lie between -{MAX_WEIGHT:g} and {MAX_WEIGHT:g}."
+                )
+
+    @property
+    def text_weight(self) -> float:
+        return self.weight if self.te_weight is None else self.te_weight
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One order for pictures. None means: what the base model is best at (size, cfg), or a random seed.
+
+    `prompt` may hold `<lora:name:weight>` tags: `engine.prompt.untagged` moves them into `adapters`.
+    `image` (PNG, JPEG or WebP bytes) starts from that picture, changed by `strength` (0 keeps it, 1 forgets it).
+    Picture i of `count` has seed `seed + i`.
+    """
+
+    prompt: str
+    negative: str = ""
+    adapters: tuple[AdapterUse, ...] = ()
+    model: str = ""
+    width: int | None = None
+    height: int | None = None
+    steps: int = 20
+    cfg: float | None = None
+    sampler: str = "DDIM"
+    seed: int | None = None
+    count: int = 1
+    image: bytes | None = field(default=None, repr=False)
+    strength: float = 0.6
+
+    def __post_init__(self) -> None:
+        for name, text in (("prompt", self.prompt), ("negative prompt", self.negative)):
+            _require(len(text) <= MAX_PROMPT, f"The {name} has {len(text)} characters; {MAX_PROMPT} is the most.")
+        _require(
+            len(self.adapters) <= MAX_ADAPTERS, f"{len(self.adapters)} adapters at once; {MAX_ADAPTERS} is the most."
+        )
+        for side in (self.width, self.height):
+            good = side is None or (64 <= side <= MAX_SIDE and side % 8 == 0)
+            _require(good, f"A side of {side} pixels: sides are multiples of 8 from 64 to {MAX_SIDE}.")
+        _require(1 <= self.steps <= MAX_STEPS, f"{self.steps} steps: 1 to {MAX_STEPS} are possible.")
+        _require(1 <= self.count <= MAX_COUNT, f"{self.count} pictures at once: 1 to {MAX_COUNT} are possible.")
+        _require(self.cfg is None or 0 <= self.cfg <= 50, f"A cfg of {self.cfg}: 0 to 50 is possible.")
+        _require(self.seed is None or 0 <= self.seed <= MAX_SEED, f"Seed {self.seed}: 0 to {MAX_SEED} are possible.")
+        _require(0 <= self.strength <= 1, f"A strength of {self.strength}: 0 to 1 is possible.")
+        _require(self.sampler in SAMPLERS, f"No sampler is called {self.sampler!r}; there are {', '.join(SAMPLERS)}.")
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """`step` of `steps` is done. `preview` is a small JPEG now and then, else None."""
+
+    step: int
+    steps: int
+    preview: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A finished PNG with its infotext inside. `seed` alone draws it again, whatever its place in the batch was."""
+
+    png: bytes = field(repr=False)
+    width: int
+    height: int
+    seed: int
+    infotext: str
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterReport:
+    """What became of one adapter file: `applied` of `layers` layers changed the picture's model."""
+
+    name: str
+    applied: int
+    layers: int
+    ignored: Mapping[str, str] = field(default_factory=dict)  # key -> reason
+    unknown: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        text = f"{self.name}: {self.applied} of {self.layers} layers"
+        return text + (f", {len(self.unknown)} keys unknown" if self.unknown else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The pictures of one request. `request` is complete: seed, size and cfg are what was used."""
+
+    request: Request
+    pictures: tuple[Picture, ...]
+    seconds: float
+    reports: tuple[AdapterReport, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterInfo:
+    """What the header of an adapter file says, without reading its tensors.
+
+    `family` is told by tensor shapes: "SD 1.5", "SD 2", "SDXL", "built-in", or "" where they do not tell.
+    `modules` counts layers by part: unet, text_encoder, text_encoder_2. `triggers` come most frequent first.
+    """
+
+    name: str
+    sha256: str
+    tensor_sha256: str
+    size: int
+    format: str
+    family: str
+    ranks: tuple[int, ...]
+    modules: Mapping[str, int]
+    triggers: tuple[str, ...] = ()
+    title: str = ""
+    author: str = ""
+    license: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Holds:
+    """What a worker has ready. Adapters by sha256; `gpu` are merged or on the device, `ram` are parsed in memory."""
+
+    model: str
+    family: str
+    gpu: frozenset[str] = frozenset()
+    ram: frozenset[str] = frozenset()
+    free_vram: int | None = None
+    seconds_per_step: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerView:
+    """A live worker as the scheduler sees it: `slots` attempts run at once, `outstanding` are with it now."""
+
+    id: WorkerId
+    slots: int
+    outstanding: int
+    holds: Holds
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """How busy an engine is: jobs waiting, jobs running, and its workers."""
+
+    waiting: int
+    running: int
+    workers: tuple[WorkerView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """The `attempt`-th try at `job`."""
+
+    job: str
+    attempt: int
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something about one attempt; counts only while that attempt is the running one."""
+
+    job: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stepped(Event):
+    progress: Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Done(Event):
+    result: Result
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped(Event):
+    """The attempt was cancelled before it finished."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed(Event):
+    """`error` names a class of `engine.errors`; `sentence` is fit for a member."""
+
+    error: str
+    sentence: str
+
+    def exception(self) -> EngineError:
+        return ERRORS.get(self.error, EngineError)(self.sentence)
+
+
+@dataclass(frozen=True, slots=True)
+class Lost(Event):
+    """The worker went away with the attempt; it may be tried again elsewhere."""
+
+
+Emit = Callable[[Progress], None]
+
+
+def seeded(request: Request, seed: int) -> Request:
+    """The request with a seed, unless it has one."""
+    return request if request.seed is not None else replace(request, seed=seed)
+
+
+def _require(condition: bool, sentence: str) -> None:
+    if not condition:
+        raise BadRequest(sentence)

@@ -1,0 +1,187 @@
+"""/imagine, from the words to the card."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot.orders import JobState
+from bot.views.cards import finished
+from engine import SAMPLERS, AdapterUse
+from tests.bot.worlds import buttons, texts, world
+from tests.fakes import png, until
+
+
+async def test_its_options_are_the_ones_that_were_promised(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        command = w.bot.tree.get_command("imagine")
+        names = [parameter.name for parameter in command.parameters]  # type: ignore[union-attr]
+    promised = "prompt negative lora weight lora2 weight2 lora3 weight3 model size steps cfg sampler seed count image"
+    assert names == [*promised.split(), "strength"]
+
+
+async def test_the_first_answer_tells_the_place_of_a_job_that_is_already_recorded(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        for prompt in ("drawn", "with the worker too", "first in line"):
+            await w.alice.slash(w.channel, "imagine", prompt=prompt)
+        await w.dispatched(2)
+        result = await w.alice.slash(w.channel, "imagine", prompt="second in line")
+        assert "Queued, place 2" in texts(result.response.message)
+        assert list(buttons(result.response.message)) == ["Cancel"]
+        mine = await w.bot.orders.queue((await w.newest()).order.who)
+        assert len(mine.mine) == 4
+
+
+async def test_every_option_reaches_the_engine(tmp_path: Path) -> None:
+    options: dict[str, Any] = {
+        "negative": "fog", "lora": "ink", "weight": 0.5, "lora2": "light", "lora3": "neon", "weight3": -1.0,
+        "size": "128x192", "steps": 12, "cfg": 3.5, "sampler": "Heun", "seed": 42, "count": 2, "strength": 0.3,
+        "model": "builtin",
+    }  # fmt: skip
+    async with world(tmp_path) as w:
+        await w.alice.slash(w.channel, "imagine", prompt="a house", **options)
+        await w.dispatched()
+        request = w.fleet.attempts[0].request
+    uses = [(use.name, use.weight) for use in request.adapters]
+    assert uses == [("ink", 0.5), ("light", 1.0), ("neon", -1.0)]
+    assert (request.prompt, request.negative, request.width, request.height) == ("a house", "fog", 128, 192)
+    assert (request.steps, request.cfg, request.sampler, request.seed) == (12, 3.5, "Heun", 42)
+    assert (request.count, request.strength, request.model) == (2, 0.3, "builtin")
+
+
+async def test_a_tag_in_the_prompt_adds_an_adapter(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        await w.alice.slash(w.channel, "imagine", prompt="a red flower <lora:ink:0.5>")
+        await w.dispatched()
+        request = w.fleet.attempts[0].request
+    assert request.prompt == "a red flower"
+    assert request.adapters == (AdapterUse("ink", 0.5, sha256=request.adapters[0].sha256),)
+
+
+async def test_a_picture_sent_along_is_where_the_drawing_starts(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        result = await w.alice.slash(w.channel, "imagine", prompt="x", image=("me.png", png()))
+        await w.dispatched()
+        assert w.fleet.attempts[0].request.image == png()
+        assert "Queued" in texts(result.response.message)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"prompt": "x <lora:nobody:1>"}, "no adapter called"),
+        ({"prompt": "x", "lora": "inc"}, "Did you mean ink"),
+        ({"prompt": "x", "size": "large"}, "write it as 512x768"),
+        ({"prompt": "x", "size": "100x100"}, "multiples of 8"),
+        ({"prompt": "x", "image": ("notes.txt", b"hello")}, "PNG, JPEG or WebP"),
+        ({"prompt": "x", "image": ("big.png", b"0" * (10 * 2**20 + 1))}, "10 MB is the most"),
+    ],
+)
+async def test_what_cannot_be_drawn_is_refused_once_and_in_private(
+    tmp_path: Path, options: dict[str, Any], words: str
+) -> None:
+    async with world(tmp_path) as w:
+        result = await w.alice.slash(w.channel, "imagine", **options)
+        answers = [answer for answer in [result.response, *result.followups] if answer is not None]
+        assert len(answers) == 1
+        assert answers[0].ephemeral
+        assert words in answers[0].content
+        assert w.fleet.attempts == []
+        assert w.channel.history(viewer=w.bob) == []
+
+
+async def test_a_refusal_after_a_picture_was_read_is_private_too(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        result = await w.alice.slash(w.channel, "imagine", prompt="x", lora="nobody", image=("me.png", png()))
+        assert w.channel.history(viewer=w.bob) == []
+        assert "no adapter called" in result.followups[0].content
+
+
+async def test_words_of_a_member_neither_mention_nor_link_nor_leave_their_block(tmp_path: Path) -> None:
+    prompt = "```\n@everyone <@1> [free](https://evil.example) # big"
+    async with world(tmp_path) as w:
+        await w.drawn(prompt)
+        message = w.channel.last_message
+        card = texts(message)
+        assert card.count("```") == 2
+        inside = card.split("```")[1]
+        assert "@everyone" in inside
+        assert "evil.example" in inside
+        assert not message.mentions
+        refused = await w.alice.slash(w.channel, "imagine", prompt="x", lora="[a](https://evil.example) @everyone")
+        assert "https://" not in refused.response.content
+        assert "@everyone" not in refused.response.content
+
+
+async def test_progress_takes_the_place_of_the_first_answer_with_a_preview(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        await w.alice.slash(w.channel, "imagine", prompt="x")
+        job_id = await w.dispatched()
+        await w.fleet.step(job_id, 7, preview=b"\xff\xd8jpeg")
+        await until(lambda: "step 7 of 20" in texts(w.channel.last_message))
+        assert [file.filename for file in w.channel.last_message.attachments] == ["preview.jpg"]
+        assert list(buttons(w.channel.last_message)) == ["Cancel"]
+
+
+async def test_the_card_holds_the_pictures_and_all_that_makes_them_again(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        await w.drawn("a red flower", lora="ink", weight=0.5, lora2="light", count=2, seed=42)
+        message = w.channel.last_message
+        assert [file.filename[-6:] for file in message.attachments] == ["-1.png", "-2.png"]
+        assert await message.attachments[0].read() == png(128, 128, grey=50)
+        for words in ("a red flower", "seed 42", "ink 0.5 + light 1", "128×128", "20 steps", "1.5 s"):
+            assert words in texts(message)
+        assert list(buttons(message)) == ["Again", "Vary seed", "Weights…", "Delete"]
+        assert len(w.channel.history()) == 1
+
+
+async def test_layers_are_told_only_where_some_are_missing(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        job = await w.drawn(lora="ink")
+        assert "204 of 204" not in texts(w.channel.last_message)
+        card = finished(replace(job, report=("ink: 200 of 204 layers", "light: 204 of 204 layers")), [])
+    shown = "\n".join(getattr(item, "content", "") for item in card.walk_children())
+    assert "ink: 200 of 204 layers" in shown
+    assert "light: 204" not in shown
+
+
+async def test_a_failure_takes_the_place_of_the_first_answer(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        await w.alice.slash(w.channel, "imagine", prompt="x")
+        job_id = await w.dispatched()
+        await w.fleet.fail(job_id, "It does not fit.")
+        assert (await w.ended(job_id)).state is JobState.FAILED
+        assert "It does not fit." in texts(w.channel.last_message)
+        assert list(buttons(w.channel.last_message)) == ["Again"]
+        assert len(w.channel.history()) == 1
+
+
+async def test_too_many_orders_of_one_member_are_refused(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        for _ in range(w.bot.config.limits.jobs_per_member):
+            await w.alice.slash(w.channel, "imagine", prompt="x")
+        result = await w.alice.slash(w.channel, "imagine", prompt="x")
+        assert result.response.ephemeral
+        assert "unfinished jobs" in result.response.content
+
+
+async def test_adapters_are_offered_by_name_while_typing(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        offered = await w.alice.autocomplete(w.channel, "imagine", "lora2", "i", prompt="x")
+        assert {choice["value"] for choice in offered} == {"ink", "light"}
+        w.fleet.holds = type(w.fleet.holds)(model="builtin", family="SDXL")
+        assert await w.alice.autocomplete(w.channel, "imagine", "lora", "", prompt="x") == []
+
+
+async def test_sizes_and_models_are_offered_and_samplers_are_a_list(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        sizes = await w.alice.autocomplete(w.channel, "imagine", "size", "128", prompt="x")
+        assert sizes[0]["value"] == "128x128"
+        models = await w.alice.autocomplete(w.channel, "imagine", "model", "", prompt="x")
+        assert [choice["value"] for choice in models] == ["builtin"]
+        command = w.bot.tree.get_command("imagine")
+        sampler = next(p for p in command.parameters if p.name == "sampler")  # type: ignore[union-attr]
+        assert [choice.value for choice in sampler.choices] == list(SAMPLERS)

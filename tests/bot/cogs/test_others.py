@@ -1,0 +1,127 @@
+"""/history, /lora and /queue."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.bot.worlds import buttons, items, texts, world
+
+
+async def test_history_shows_only_ones_own_and_only_to_oneself(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        await w.drawn("a red flower", lora="ink")
+        mine = await w.alice.slash(w.channel, "history")
+        assert mine.response.ephemeral
+        assert "a red flower" in texts(mine.response.message)
+        assert "ink 1" in texts(mine.response.message)
+        theirs = await w.bob.slash(w.channel, "history")
+        assert "not made any pictures" in texts(theirs.response.message)
+
+
+async def test_history_turns_pages(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        for number in range(12):
+            await w.drawn(f"picture {number}")
+        shown = await w.alice.slash(w.channel, "history")
+        assert list(buttons(shown.response.message)) == ["Older"]
+        await w.alice.click(shown.response.message, label="Older")
+        assert "page 2 of 2" in texts(shown.response.message)
+        assert "picture 0" in texts(shown.response.message)
+        assert list(buttons(shown.response.message)) == ["Newer"]
+
+
+async def test_history_opens_a_job_with_its_pictures_and_runs_it_again(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        job = await w.drawn("a red flower")
+        shown = await w.alice.slash(w.channel, "history")
+        await w.alice.select(shown.response.message, [job.id])
+        opened = shown.response.message
+        assert len(opened.attachments) == 1
+        assert list(buttons(opened)) == ["Again", "Vary seed", "Delete", "Back"]
+        again = await w.alice.click(opened, label="Again")
+        assert not again.response.ephemeral
+        await w.dispatched(2)
+        await w.alice.click(opened, label="Back")
+        assert "page 1 of 1" in texts(shown.response.message)
+        assert shown.response.message.attachments == []
+
+
+async def test_history_deletes_the_message_in_the_channel_too(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        job = await w.drawn()
+        shown = await w.alice.slash(w.channel, "history")
+        await w.alice.select(shown.response.message, [job.id])
+        await w.alice.click(shown.response.message, label="Delete")
+        assert texts(shown.response.message).strip() == "Deleted."
+        assert w.channel.history(viewer=w.bob) == []
+
+
+async def test_history_still_turns_and_opens_after_a_restart(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        job = await w.drawn()
+        shown = await w.alice.slash(w.channel, "history")
+        await w.restart()
+        await w.alice.select(shown.response.message, [job.id])
+        assert shown.response.message.attachments
+
+
+async def test_history_tells_how_a_job_without_pictures_ended(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        await w.alice.slash(w.channel, "imagine", prompt="too big")
+        job_id = await w.dispatched()
+        await w.fleet.fail(job_id, "It does not fit.")
+        await w.ended(job_id)
+        shown = await w.alice.slash(w.channel, "history")
+        assert "failed" in texts(shown.response.message)
+        await w.alice.select(shown.response.message, [job_id])
+        assert "It does not fit." in texts(shown.response.message)
+
+
+async def test_lora_list_names_the_built_in_adapters(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        shown = await w.alice.slash(w.channel, "lora list")
+        assert shown.response.ephemeral
+        for name in ("ink", "neon", "light"):
+            assert f"`{name}`" in texts(shown.response.message)
+        fewer = await w.alice.slash(w.channel, "lora list", search="ne")
+        assert "ink" not in texts(fewer.response.message)
+        none = await w.alice.slash(w.channel, "lora list", search="`nobody`")
+        assert "no adapters" in texts(none.response.message)
+
+
+async def test_lora_info_tells_what_an_adapter_is_and_how_to_use_it(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        shown = await w.alice.slash(w.channel, "lora info", name="ink")
+        said = texts(shown.response.message)
+        for words in ("`ink`", "fits: built-in", "layers:", "<lora:ink:0.8>"):
+            assert words in said
+        offered = await w.alice.autocomplete(w.channel, "lora info", "name", "n")
+        assert {choice["value"] for choice in offered} >= {"neon"}
+        missing = await w.alice.slash(w.channel, "lora info", name="nobody")
+        assert "no adapter called" in missing.response.content
+        assert missing.response.ephemeral
+
+
+async def test_queue_tells_the_line_and_ones_own_place(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        empty = await w.alice.slash(w.channel, "queue")
+        assert "Nothing waits, 0 running." in texts(empty.response.message)
+        for prompt in ("one", "two", "three"):
+            await w.alice.slash(w.channel, "imagine", prompt=prompt)
+        await w.dispatched(2)
+        shown = await w.alice.slash(w.channel, "queue")
+        assert shown.response.ephemeral
+        assert "1 waiting, 2 running." in texts(shown.response.message)
+        assert "`three`" in texts(shown.response.message)
+        theirs = await w.bob.slash(w.channel, "queue")
+        assert "three" not in texts(theirs.response.message)
+
+
+async def test_no_answer_has_more_than_discord_takes(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        for _ in range(10):
+            await w.drawn("`@ " * 2000)
+        shown = await w.alice.slash(w.channel, "history")
+        for message in (shown.response.message, w.channel.last_message):
+            said = [item.content for item in items(message) if hasattr(item, "content")]
+            assert sum(map(len, said)) <= 4000

@@ -1,0 +1,395 @@
+"""Jobs from their row to one visible end, with a fleet and a poster that do what the test says."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from bot.jobs import Runner
+from bot.jobs.runner import DEFECT, INTERRUPTED, cost
+from bot.orders import JobState
+from bot.store import open_store
+from engine import AdapterUse, Attempt, Done, Lost, Request, Scheduler, WorkerId
+from tests.fakes import CHANNEL, Bench, FakeFleet, FakePoster, bench, order, result, until, who
+
+
+@pytest.fixture
+async def at(tmp_path: Path) -> AsyncIterator[Bench]:
+    async with bench(tmp_path) as opened:
+        yield opened
+
+
+async def ended(at: Bench, job_id: str, state: JobState) -> None:
+    """The job reaches the state and nothing more is under way."""
+    async with asyncio.timeout(5):
+        while (await at.job(job_id)).state is not state:  # noqa: ASYNC110  the row is the truth, nobody announces it
+            await asyncio.sleep(0.005)
+    await until(lambda: not at.runner._tasks)
+
+
+async def test_a_job_is_drawn_and_posted_once(at: Bench) -> None:
+    """Queued, running, posted: one attempt with the request, one post with the pictures, the message remembered."""
+    job_id = await at.ordered(order("a house", count=2))
+    await at.dispatched(job_id)
+    assert (await at.job(job_id)).state is JobState.RUNNING
+    assert at.fleet.attempts[0].request.prompt == "a house"
+    await at.fleet.finish(job_id)
+    await ended(at, job_id, JobState.POSTED)
+    ((posted, nonce),) = at.poster.posts
+    assert len(posted.pictures) == 2
+    assert nonce == posted.nonce
+    job = await at.job(job_id)
+    assert (job.channel_id, job.message_id) == (CHANNEL, 5001)
+    assert at.poster.closed == []
+
+
+async def test_submitting_twice_is_submitting_once(at: Bench) -> None:
+    """A job in line or past it is left where it is."""
+    job_id = await at.ordered()
+    await at.runner.submit(job_id)
+    await at.dispatched(job_id)
+    await at.runner.submit(job_id)
+    await at.fleet.finish(job_id)
+    await ended(at, job_id, JobState.POSTED)
+    assert len(at.fleet.attempts) == 1
+
+
+async def test_a_job_submitted_before_the_start_runs_once(tmp_path: Path) -> None:
+    """An order that comes while the bot starts is not taken up a second time."""
+    fleet, poster = FakeFleet(auto=True), FakePoster()
+    async with open_store(None, tmp_path) as store:
+        runner = Runner(store, fleet, Scheduler(), poster)
+        job = await store.jobs.record(order(), limit=9)
+        assert job is not None
+        await runner.submit(job.id)
+        await runner.start()
+        await until(lambda: len(poster.posts) == 1)
+        await runner.aclose()
+    assert len(fleet.attempts) == 1
+
+
+async def test_a_worker_has_one_job_more_than_slots_and_the_rest_waits(at: Bench) -> None:
+    """Places are counted from 1 and move up when a job is done."""
+    ids = [await at.ordered(order(by=who(member))) for member in range(4)]
+    await at.dispatched(ids[1])
+    assert (at.runner.running, at.runner.waiting) == (2, 2)
+    assert [at.runner.place(job_id) for job_id in ids] == [1, 1, 1, 2]
+    await at.fleet.finish(ids[0])
+    await at.dispatched(ids[2])
+    assert [at.runner.place(job_id) for job_id in ids[2:]] == [1, 1]
+
+
+async def test_the_wait_is_learned_from_what_was_drawn(at: Bench) -> None:
+    """Unknown at first; afterwards the time of what is ahead and of the job itself, at the pace of the last ones."""
+    first = await at.ordered()
+    assert at.runner.wait(first) is None
+    await at.dispatched(first)
+    await at.fleet.finish(first)
+    await ended(at, first, JobState.POSTED)
+    second, third = await at.ordered(), await at.ordered(order(count=2))
+    await at.dispatched(third)
+    assert at.runner.wait(second) == pytest.approx(3 * 1.5)
+    fourth = await at.ordered()
+    assert at.runner.wait(fourth) == pytest.approx(4 * 1.5)
+
+
+async def test_progress_is_shown_every_two_seconds_at_most(at: Bench) -> None:
+    """The first step at once, then one edit in two seconds, with the newest preview that there was."""
+    job_id = await at.ordered()
+    await at.dispatched(job_id)
+    for step in range(1, 9):
+        await at.fleet.step(job_id, step, preview=b"jpeg" if step == 3 else None)
+        await asyncio.sleep(0)
+        at.clock.time += 0.5
+    assert [(progress.step, progress.preview) for _, progress in at.poster.shown] == [(1, None), (5, b"jpeg")]
+
+
+async def test_the_end_waits_for_an_edit_that_is_under_way(at: Bench) -> None:
+    """A slow progress edit cannot land on top of the finished card."""
+    at.poster.slow = asyncio.Event()
+    job_id = await at.ordered()
+    await at.dispatched(job_id)
+    await at.fleet.step(job_id)
+    await at.fleet.finish(job_id)
+    async with asyncio.timeout(5):
+        while (await at.job(job_id)).state is not JobState.RENDERED:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+    await asyncio.sleep(0.05)
+    assert at.poster.posts == []
+    at.poster.slow.set()
+    await ended(at, job_id, JobState.POSTED)
+    assert len(at.poster.shown) == len(at.poster.posts) == 1
+
+
+async def test_a_failure_is_told_in_its_own_words(at: Bench) -> None:
+    """The job failed with the engine's sentence, the member has seen it, nothing was posted."""
+    job_id = await at.ordered()
+    await at.dispatched(job_id)
+    await at.fleet.fail(job_id, "It does not fit.")
+    await ended(at, job_id, JobState.FAILED)
+    assert [job.sentence for job in at.poster.closed] == ["It does not fit."]
+    assert at.poster.posts == []
+    assert await at.store.jobs.untold() == ()
+
+
+async def test_a_waiting_job_is_cancelled_without_being_drawn(at: Bench) -> None:
+    """It leaves the line, its member sees the end, and no worker ever gets it."""
+    ids = [await at.ordered() for _ in range(3)]
+    await at.dispatched(ids[1])
+    assert await at.runner.cancel(ids[2])
+    assert at.runner.waiting == 0
+    await ended(at, ids[2], JobState.CANCELLED)
+    for job_id in ids[:2]:
+        await at.fleet.finish(job_id)
+        await ended(at, job_id, JobState.POSTED)
+    assert len(at.fleet.attempts) == 2
+    assert [job.id for job in at.poster.closed] == [ids[2]]
+
+
+async def test_a_running_job_is_cancelled_at_once_and_told_once(at: Bench) -> None:
+    """The worker is told to drop it, what it says then changes nothing, and a second cancel is refused."""
+    job_id = await at.ordered()
+    await at.dispatched(job_id)
+    assert await at.runner.cancel(job_id)
+    assert not await at.runner.cancel(job_id)
+    await ended(at, job_id, JobState.CANCELLED)
+    assert [job.id for job in at.poster.closed] == [job_id]
+    assert at.runner.running == 0
+
+
+async def test_a_cancel_at_any_moment_leaves_no_work_behind(at: Bench) -> None:
+    """Wherever between line and worker the job is, it ends cancelled and told, and nothing runs."""
+    ids = []
+    for turns in range(40):
+        ids.append(await at.ordered(order(by=who(turns))))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        assert await at.runner.cancel(ids[-1])
+    await until(lambda: not at.runner._tasks)
+    assert {(await at.job(job_id)).state for job_id in ids} == {JobState.CANCELLED}
+    assert sorted(job.id for job in at.poster.closed) == sorted(ids)
+    assert at.fleet.workers()[at.fleet.id].outstanding == at.runner.running == at.runner.waiting == 0
+
+
+class SlowFleet(FakeFleet):
+    """Takes an attempt only when `opened`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked, self.opened = asyncio.Event(), asyncio.Event()
+
+    async def dispatch(self, worker: WorkerId, attempt: Attempt) -> None:
+        self.asked.set()
+        await self.opened.wait()
+        await super().dispatch(worker, attempt)
+
+
+async def test_a_cancel_while_the_worker_is_told_of_the_job_is_not_lost(tmp_path: Path) -> None:
+    """A cancel that the worker could not know what to do with yet is said again."""
+    fleet = SlowFleet()
+    async with bench(tmp_path, fleet=fleet) as at:
+        job_id = await at.ordered()
+        await fleet.asked.wait()
+        assert await at.runner.cancel(job_id)
+        fleet.opened.set()
+        await at.dispatched(job_id)
+        await until(lambda: at.runner.running == 0)
+        assert fleet.workers()[fleet.id].outstanding == 0
+
+
+async def test_a_drawn_job_cannot_be_cancelled(at: Bench) -> None:
+    """Once the pictures are there the answer is no, and the post stands."""
+    job_id = await at.ordered()
+    await at.dispatched(job_id)
+    await at.fleet.finish(job_id)
+    await ended(at, job_id, JobState.POSTED)
+    assert not await at.runner.cancel(job_id)
+    assert at.poster.closed == []
+
+
+async def test_a_lost_attempt_is_tried_once_more(at: Bench) -> None:
+    """The second attempt may finish the job; a second loss ends it with an apology."""
+    ids = [await at.ordered(), await at.ordered()]
+    for job_id in ids:
+        await at.dispatched(job_id)
+        await at.fleet.lose(job_id)
+        await at.dispatched(job_id, attempt=2)
+    await at.fleet.finish(ids[0])
+    await ended(at, ids[0], JobState.POSTED)
+    await at.fleet.lose(ids[1])
+    await ended(at, ids[1], JobState.FAILED)
+    assert [job.sentence for job in at.poster.closed] == [INTERRUPTED]
+
+
+async def test_only_the_running_attempt_counts(at: Bench) -> None:
+    """A result or a loss of an earlier attempt, late or twice, changes nothing."""
+    job_id = await at.ordered()
+    await at.dispatched(job_id)
+    await at.fleet.lose(job_id)
+    await at.dispatched(job_id, attempt=2)
+    await at.fleet.tell(Done(job_id, 1, result(Request(prompt="an old one"))))
+    await at.fleet.tell(Lost(job_id, 1))
+    assert (await at.job(job_id)).state is JobState.RUNNING
+    await at.fleet.finish(job_id)
+    await at.fleet.tell(Done(job_id, 2, result(Request(prompt="twice"))))
+    await ended(at, job_id, JobState.POSTED)
+    assert [job.request.prompt for job, _ in at.poster.posts] == ["a red flower"]
+
+
+async def test_an_outage_delays_a_post_and_never_doubles_it(at: Bench) -> None:
+    """Tried again with pauses that double, with the same nonce, until it is there once."""
+    at.poster.outages = 4
+    job_id = await at.ordered()
+    await at.dispatched(job_id)
+    await at.fleet.finish(job_id)
+    await ended(at, job_id, JobState.POSTED)
+    assert at.clock.slept == [1, 2, 4, 8]
+    assert len(at.poster.posts) == 1
+
+
+async def test_what_nobody_takes_is_dead(at: Bench) -> None:
+    """A result for a channel that is gone ends as dead, and is not tried again after a restart."""
+    at.poster.gone = True
+    job_id = await at.ordered()
+    await at.dispatched(job_id)
+    await at.fleet.finish(job_id)
+    await ended(at, job_id, JobState.DEAD)
+    assert await at.store.jobs.untold() == ()
+
+
+async def test_a_defect_ends_one_job_and_no_other(at: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    """An error that nobody foresaw is logged, its job ends, and the next one is served."""
+    at.poster.defect = ZeroDivisionError("a defect")
+    job_id = await at.ordered()
+    await at.dispatched(job_id)
+    await at.fleet.finish(job_id)
+    await ended(at, job_id, JobState.DEAD)
+    assert (await at.job(job_id)).sentence == DEFECT
+    assert "a defect" in caplog.text
+    at.poster.defect = None
+    other = await at.ordered()
+    await at.dispatched(other)
+    await at.fleet.finish(other)
+    await ended(at, other, JobState.POSTED)
+
+
+class DroppingFleet(FakeFleet):
+    """Says of an attempt that it was cut short, not lost, when it is closed."""
+
+    async def aclose(self) -> None:
+        for attempt in self.attempts:
+            await self.cancel(self.id, attempt.job, attempt.attempt)
+
+
+async def test_what_a_closing_fleet_drops_is_not_cancelled(tmp_path: Path) -> None:
+    """Only a member cancels: what the stop of the bot cut short is queued again."""
+    async with bench(tmp_path, fleet=DroppingFleet()) as at:
+        job_id = await at.ordered()
+        await at.dispatched(job_id)
+    assert at.poster.closed == []
+    async with bench(tmp_path, fleet=FakeFleet(auto=True)) as at:
+        await ended(at, job_id, JobState.POSTED)
+
+
+async def test_a_post_that_an_outage_held_back_survives_a_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bot that stops while Discord is away posts after its next start."""
+    monkeypatch.setattr("bot.jobs.runner.GRACE", 0.05)
+    async with bench(tmp_path, fleet=FakeFleet(auto=True), poster=FakePoster(outages=10**9)) as at:
+        job_id = await at.ordered()
+        await until(lambda: len(at.clock.slept) > 3)
+    async with bench(tmp_path) as at:
+        await ended(at, job_id, JobState.POSTED)
+        assert len(at.poster.posts) == 1
+
+
+async def test_a_stop_in_the_middle_is_nobodys_fault(tmp_path: Path) -> None:
+    """However often the bot is stopped properly while a job runs, the job keeps its second chance."""
+    async with bench(tmp_path) as at:
+        job_id = await at.ordered()
+        await at.dispatched(job_id)
+    for attempt in (2, 3):
+        async with bench(tmp_path) as at:
+            await at.dispatched(job_id, attempt)
+    async with bench(tmp_path) as at:
+        await at.dispatched(job_id, attempt=4)
+        await at.fleet.lose(job_id)
+        await at.dispatched(job_id, attempt=5)
+        await at.fleet.finish(job_id)
+        await ended(at, job_id, JobState.POSTED)
+
+
+@pytest.mark.parametrize("state", ["received", "acked", "queued", "running", "rendered", "posting"])
+async def test_a_restart_at_any_stop_ends_in_one_post(tmp_path: Path, state: str) -> None:
+    """Whatever a killed process left in the row, the next one posts the pictures exactly once."""
+    async with bench(tmp_path) as at:
+        job = await at.store.jobs.record(order(), limit=9)
+        assert job is not None
+        reached = JobState(state)
+        if reached is JobState.ACKED:
+            await at.store.jobs.acked(job.id, 1, 2)
+        if reached not in (JobState.RECEIVED, JobState.ACKED):
+            assert await at.store.jobs.queue(job.id)
+        if reached in (JobState.RUNNING, JobState.RENDERED, JobState.POSTING):
+            running = await at.store.jobs.start(job.id)
+            assert running is not None
+            if reached is not JobState.RUNNING:
+                assert await at.store.jobs.rendered(running, result(running.request))
+            if reached is JobState.POSTING:
+                assert await at.store.jobs.posting(job.id)
+        assert (await at.job(job.id)).state is reached
+    async with bench(tmp_path, fleet=FakeFleet(auto=True)) as at:
+        await ended(at, job.id, JobState.POSTED)
+        assert [(shown.id, len(shown.pictures)) for shown, _ in at.poster.posts] == [(job.id, 1)]
+
+
+async def test_an_end_that_nobody_saw_is_shown_after_a_restart(tmp_path: Path) -> None:
+    """A job that failed while Discord was away is closed by the next process, once."""
+    async with bench(tmp_path) as at:
+        job_id = await at.ordered()
+        await at.dispatched(job_id)
+        await at.store.jobs.failed(job_id, 1, "It does not fit.")
+    poster = FakePoster()
+    for _ in range(2):
+        async with bench(tmp_path, poster=poster) as at:
+            await until(lambda: not at.runner._tasks)
+    assert [(job.id, job.sentence) for job in poster.closed] == [(job_id, "It does not fit.")]
+
+
+async def test_a_job_that_kills_the_bot_twice_is_given_up(tmp_path: Path) -> None:
+    """Two processes that died while it ran are enough: the third one tells its member."""
+    async with bench(tmp_path) as at:
+        job = await at.store.jobs.record(order(), limit=9)
+        assert job is not None
+        await at.store.jobs.queue(job.id)
+        for attempt in (1, 2):
+            assert await at.store.jobs.start(job.id)
+            if attempt == 1:
+                assert await at.store.jobs.requeue(job.id, 1, lost=True)
+    async with bench(tmp_path) as at:
+        await ended(at, job.id, JobState.FAILED)
+        assert [closed.sentence for closed in at.poster.closed] == [INTERRUPTED]
+
+
+async def test_the_family_of_a_model_is_what_a_worker_holds(at: Bench) -> None:
+    """The default model and the one held are known; another one is not."""
+    assert [at.runner.family(model) for model in ("", "builtin", "other")] == ["built-in", "built-in", ""]
+
+
+async def test_the_scheduler_hears_of_adapters_by_content(at: Bench) -> None:
+    """An adapter with a known hash is waited for by that hash, so that a warm worker is recognised."""
+    for _ in range(3):
+        last = await at.ordered(order(adapters=(AdapterUse("ink", sha256="ab" * 32),)))
+    await until(lambda: at.runner.waiting == 1)
+    (waiting,) = at.runner._scheduler.order()
+    assert (waiting.job, waiting.adapters) == (last, frozenset({"ab" * 32}))
+
+
+def test_cost_grows_with_steps_pixels_and_pictures() -> None:
+    """Twice of any of them is twice the work."""
+    once = cost(Request(prompt="a", steps=10, width=128, height=128))
+    for more in ({"steps": 20}, {"width": 256}, {"height": 256}, {"count": 2}):
+        fields = {"steps": 10, "width": 128, "height": 128} | more
+        assert cost(Request(prompt="a", **fields)) == pytest.approx(2 * once)  # type: ignore[arg-type]

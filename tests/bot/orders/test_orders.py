@@ -1,0 +1,218 @@
+"""The use-cases, with a real store and a line that only remembers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bot.orders import JobState, JobUnknown, NotInMix, Orders, QueueFull, TooLate
+from bot.store import Store
+from engine import AdapterMismatch, AdapterNotFound, AdapterUse, PromptError
+from tests.fakes import GUILD, MEMBER, FakeLine, adapter_file, order, press, result, who
+
+
+@pytest.fixture
+def line(store: Store) -> FakeLine:
+    return FakeLine(store)
+
+
+@pytest.fixture
+async def orders(store: Store, line: FakeLine, tmp_path: Path) -> Orders:
+    """With the adapters Ink and Light for everyone, Old (SD 1.5) too, and a private one of the member."""
+    for name, width in (("Ink", 96), ("Light", 96), ("Old", 768)):
+        await store.catalog.add(
+            adapter_file(tmp_path / f"{name}.safetensors", width=width), name, visibility="everyone"
+        )
+    own = adapter_file(tmp_path / "own.safetensors")
+    await store.catalog.add(own, "own", visibility="private", owner_id=MEMBER)
+    return Orders(store, line, limit=2)
+
+
+async def drawn(store: Store, job_id: str) -> None:
+    """The job is posted."""
+    job = await store.jobs.start(job_id)
+    assert job is not None
+    assert await store.jobs.rendered(job, result(job.request))
+    assert await store.jobs.posting(job_id)
+    assert await store.jobs.posted(job_id, 1, 2)
+
+
+async def test_an_order_is_recorded_and_in_line(orders: Orders, line: FakeLine) -> None:
+    """The ticket names a job row that is the member's own and that was handed to the line."""
+    ticket = await orders.imagine(order("a red flower"))
+    job = await orders.open_job(ticket.job_id, who())
+    assert (job.request.prompt, job.state) == ("a red flower", JobState.QUEUED)
+    assert line.submitted == [ticket.job_id]
+    assert ticket.place == 1
+
+
+async def test_tags_become_adapters_of_the_catalog(orders: Orders) -> None:
+    """The prompt is clean, and each adapter has the catalog's spelling and the hash of its file."""
+    ticket = await orders.imagine(order("a red flower <lora:ink:0.5>", adapters=(AdapterUse("LIGHT", 0.8),)))
+    request = (await orders.open_job(ticket.job_id, who())).request
+    assert request.prompt == "a red flower"
+    assert {use.name: use.weight for use in request.adapters} == {"Light": 0.8, "Ink": 0.5}
+    ink = await orders.adapter(who(), "iNK")
+    assert request.adapters[1].sha256 == ink.info.sha256
+    assert ink.uses == 1
+
+
+async def test_one_file_under_two_spellings_is_one_use(orders: Orders) -> None:
+    """Weights of the same adapter add up, for UNet and text encoders."""
+    both = (AdapterUse("Ink", 0.5, 0.25), AdapterUse("ink", 0.25))
+    ticket = await orders.imagine(order(adapters=both))
+    (use,) = (await orders.open_job(ticket.job_id, who())).request.adapters
+    assert (use.weight, use.text_weight) == (0.75, 0.5)
+
+
+async def test_the_same_interaction_gives_the_same_ticket(orders: Orders) -> None:
+    """Discord may deliver twice; the member gets one job, even at the limit."""
+    an_order = order()
+    await orders.imagine(order())
+    first = await orders.imagine(an_order)
+    assert await orders.imagine(an_order) == first
+
+
+async def test_a_bad_tag_records_nothing(orders: Orders, line: FakeLine) -> None:
+    """A tag that cannot be read is the engine's PromptError."""
+    with pytest.raises(PromptError):
+        await orders.imagine(order("a flower <lora:ink:heavy>"))
+    assert line.submitted == []
+
+
+async def test_an_unknown_name_is_told_with_names_like_it(orders: Orders, line: FakeLine) -> None:
+    """The sentence holds the name as typed and the closest visible one; nothing is recorded."""
+    with pytest.raises(AdapterNotFound, match=r"'lihgt'.*Did you mean Light\?"):
+        await orders.imagine(order("a <lora:lihgt>"))
+    assert line.submitted == []
+
+
+async def test_somebody_elses_private_adapter_is_unknown(orders: Orders) -> None:
+    """It is refused, and not even suggested."""
+    assert (await orders.imagine(order("a <lora:own>"))).place == 1
+    with pytest.raises(AdapterNotFound) as refusal:
+        await orders.imagine(order("a <lora:own>", by=who(7)))
+    assert "Did you mean own" not in str(refusal.value)
+
+
+async def test_an_adapter_for_another_base_model_is_refused(orders: Orders, line: FakeLine) -> None:
+    """The sentence names both families; while the model's family is unknown the engine is left to judge."""
+    with pytest.raises(AdapterMismatch, match=r"Old was made for SD 1\.5; this base model is built-in"):
+        await orders.imagine(order("a <lora:old>"))
+    line.model_family = ""
+    assert await orders.imagine(order("a <lora:old>"))
+
+
+async def test_the_limit_of_unfinished_jobs_is_for_each_person(orders: Orders, store: Store) -> None:
+    """The third of two is refused with the number in the sentence; a finished job makes room."""
+    first = await orders.imagine(order())
+    await orders.imagine(order())
+    with pytest.raises(QueueFull, match="2 unfinished"):
+        await orders.imagine(order())
+    assert await orders.imagine(order(by=who(7)))
+    await drawn(store, first.job_id)
+    assert await orders.imagine(order())
+
+
+async def test_again_draws_the_same_and_vary_another_seed(orders: Orders, store: Store) -> None:
+    """Again keeps the seed that was used, vary leaves it open; both know their parent."""
+    first = await orders.imagine(order("a <lora:ink:0.5>", steps=9))
+    await drawn(store, first.job_id)
+    done = await orders.open_job(first.job_id, who())
+    same = await orders.open_job((await orders.again(done.id, press())).job_id, who())
+    varied = await orders.open_job((await orders.again(done.id, press(), vary=True)).job_id, who())
+    assert same.request == done.request
+    assert varied.request == replace(done.request, seed=None)
+    assert {same.order.parent_job, varied.order.parent_job} == {done.id}
+
+
+async def test_weights_change_only_what_they_name(orders: Orders) -> None:
+    """By name in any case; an adapter that the job did not use is refused by name."""
+    first = await orders.imagine(order("a <lora:ink:0.5:0.1> <lora:light:0.3>"))
+    ticket = await orders.again(first.job_id, press(), weights={"INK": -1.0})
+    uses = (await orders.open_job(ticket.job_id, who())).request.adapters
+    assert [(use.name, use.weight, use.text_weight) for use in uses] == [("Ink", -1.0, -1.0), ("Light", 0.3, 0.3)]
+    with pytest.raises(NotInMix, match="neon"):
+        await orders.again(first.job_id, press(), weights={"neon": 1.0})
+
+
+async def test_again_means_the_file_of_then(orders: Orders, store: Store, tmp_path: Path) -> None:
+    """A name that has come to mean another file does not change what an old job is drawn with."""
+    first = await orders.imagine(order("a <lora:ink>"))
+    before = (await orders.open_job(first.job_id, who())).request.adapters
+    newer = adapter_file(tmp_path / "newer.safetensors", text="another")
+    await store.catalog.add(newer, "ink", visibility="guild", guild_id=GUILD)
+    again = await orders.again(first.job_id, press())
+    assert (await orders.open_job(again.job_id, who())).request.adapters == before
+
+
+async def test_missing_and_forbidden_jobs_read_the_same(orders: Orders) -> None:
+    """Nobody learns from an error whether a job of somebody else exists, a moderator's curiosity included."""
+    ticket = await orders.imagine(order())
+    stranger, moderator = who(7), who(7, moderator=True)
+    sentences = set()
+    for job_id, asker in ((ticket.job_id, stranger), ("nothing", stranger), (ticket.job_id, moderator)):
+        with pytest.raises(JobUnknown) as refusal:
+            await orders.open_job(job_id, asker)
+        sentences.add(str(refusal.value))
+    for act in (orders.cancel, orders.delete):
+        with pytest.raises(JobUnknown) as refusal:
+            await act(ticket.job_id, stranger)
+        sentences.add(str(refusal.value))
+    with pytest.raises(JobUnknown) as refusal:
+        await orders.again(ticket.job_id, press(by=stranger))
+    assert sentences == {str(refusal.value)}
+
+
+async def test_delete_takes_the_pictures_from_the_disk(orders: Orders, store: Store) -> None:
+    """The caller gets the job with its message; the files are gone."""
+    ticket = await orders.imagine(order())
+    await drawn(store, ticket.job_id)
+    (picture,) = (await orders.open_job(ticket.job_id, who())).pictures
+    job = await orders.delete(ticket.job_id, who())
+    assert (job.channel_id, job.message_id) == (1, 2)
+    assert not picture.path.exists()
+    assert (await orders.open_job(ticket.job_id, who())).pictures == ()
+
+
+async def test_a_moderator_deletes_in_their_server_only(orders: Orders) -> None:
+    """Moderation ends at the border of the server, and a direct message has none."""
+    ticket = await orders.imagine(order())
+    for elsewhere in (9, None):
+        with pytest.raises(JobUnknown):
+            await orders.delete(ticket.job_id, who(7, guild_id=elsewhere, moderator=True))
+    assert (await orders.delete(ticket.job_id, who(7, moderator=True))).id == ticket.job_id
+    direct = await orders.imagine(order(by=who(guild_id=None)))
+    with pytest.raises(JobUnknown):
+        await orders.delete(direct.job_id, who(7, guild_id=None, moderator=True))
+
+
+async def test_cancel_ends_a_waiting_job_and_is_too_late_for_a_drawn_one(orders: Orders, store: Store) -> None:
+    """The job that comes back is cancelled; one that is posted stays posted."""
+    ticket = await orders.imagine(order())
+    assert (await orders.cancel(ticket.job_id, who())).state is JobState.CANCELLED
+    ticket = await orders.imagine(order())
+    await drawn(store, ticket.job_id)
+    with pytest.raises(TooLate):
+        await orders.cancel(ticket.job_id, who())
+
+
+async def test_history_and_queue_are_ones_own(orders: Orders, store: Store) -> None:
+    """History holds all of one's jobs, the queue only the unfinished ones, and neither anybody else's."""
+    done, waits = await orders.imagine(order()), await orders.imagine(order())
+    await orders.imagine(order(by=who(7)))
+    await drawn(store, done.job_id)
+    page = await orders.history(who())
+    assert [job.id for job in page.jobs] == [waits.job_id, done.job_id]
+    queue = await orders.queue(who())
+    assert [job.id for job, _ in queue.mine] == [waits.job_id]
+    assert queue.waiting == 3
+
+
+async def test_autocomplete_offers_what_fits(orders: Orders) -> None:
+    """Names with the letters typed, of the family of the base model."""
+    found = await orders.adapters(who(), "L", orders.family(), 25)
+    assert [entry.name for entry in found] == ["Light"]
+    assert len(await orders.adapters(who(), limit=2)) == 2

@@ -1,0 +1,146 @@
+"""The catalog: who sees what, under which name, and what is on the disk."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+import bot.store.open
+from bot.orders import CatalogEntry
+from bot.store import Store
+from engine import BUILTIN_ADAPTERS, inspect_adapter
+from tests.fakes import GUILD, MEMBER, adapter_file, order, who
+
+HERE, ELSEWHERE, DIRECT = who(), who(7, guild_id=9), who(7, guild_id=None)
+
+
+@pytest.fixture
+def builtins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Small files in place of the built-in ones."""
+    folder = tmp_path / "builtin"
+    folder.mkdir()
+    for name in BUILTIN_ADAPTERS:
+        adapter_file(folder / f"{name}.safetensors")
+    monkeypatch.setattr(bot.store.open, "builtin_adapter", lambda name: folder / f"{name}.safetensors")
+    return folder
+
+
+async def names(store: Store, asker: object, needle: str = "", family: str | None = None) -> list[str]:
+    return [entry.name for entry in await store.catalog.search(asker, needle, family, 25)]  # type: ignore[arg-type]
+
+
+async def add(store: Store, folder: Path, name: str, visibility: str, **whose: int) -> CatalogEntry:
+    path = adapter_file(folder / f"{name}-{visibility}.safetensors", width=whose.pop("width", 96))
+    return await store.catalog.add(path, name, visibility=visibility, **whose)
+
+
+async def test_the_builtin_adapters_are_in_every_catalog_once(store: Store, builtins: Path) -> None:
+    """Everybody finds ink, neon and light, in a server or not, however often they were adopted."""
+    await store.adopt_builtins()
+    first = await store.catalog.search(HERE, "", None, 25)
+    await store.adopt_builtins()
+    assert await store.catalog.search(HERE, "", None, 25) == first
+    for asker in (HERE, ELSEWHERE, DIRECT):
+        assert await names(store, asker) == sorted(BUILTIN_ADAPTERS)
+    assert {entry.owner_id for entry in first} == {None}
+
+
+async def test_a_new_builtin_file_takes_the_old_ones_place(store: Store, builtins: Path) -> None:
+    """After an update the name stands for the new file, and is still there once."""
+    await store.adopt_builtins()
+    adapter_file(builtins / "ink.safetensors", text="better ink")
+    await store.adopt_builtins()
+    assert await names(store, HERE) == sorted(BUILTIN_ADAPTERS)
+    ink = await store.catalog.find(HERE, "ink")
+    assert ink is not None
+    assert ink.info.title == "better ink"
+
+
+async def test_what_the_file_says_is_kept_without_loss(store: Store, tmp_path: Path) -> None:
+    """An entry's info is what the engine read from the file."""
+    path = adapter_file(tmp_path / "moss.safetensors")
+    await store.catalog.add(path, "Moss", visibility="everyone")
+    moss = await store.catalog.find(HERE, "moss")
+    assert moss is not None
+    assert moss.info == inspect_adapter(path)
+
+
+async def test_a_file_is_kept_once_by_content_and_read_only(store: Store, tmp_path: Path) -> None:
+    """Two names for the same content are one file, ab/<sha256>.safetensors, which nobody writes to any more."""
+    path = adapter_file(tmp_path / "moss.safetensors")
+    for name in ("moss", "lichen"):
+        entry = await store.catalog.add(path, name, visibility="everyone")
+    sha256 = entry.info.sha256
+    kept = store.adapters_folder / sha256[:2] / f"{sha256}.safetensors"
+    assert [file for file in store.adapters_folder.rglob("*") if file.is_file()] == [kept]
+    assert kept.read_bytes() == path.read_bytes()
+    assert stat.S_IMODE(kept.stat().st_mode) & 0o222 == 0
+
+
+async def test_everybody_sees_their_own_the_servers_and_everyones(store: Store, tmp_path: Path) -> None:
+    """A private entry is seen by its owner alone, a server's in that server alone, everyone's everywhere."""
+    await add(store, tmp_path, "mine", "private", owner_id=MEMBER)
+    await add(store, tmp_path, "ours", "guild", owner_id=MEMBER, guild_id=GUILD)
+    await add(store, tmp_path, "all", "everyone")
+    assert await names(store, HERE) == ["all", "mine", "ours"]
+    assert await names(store, who(7)) == ["all", "ours"]
+    assert await names(store, who(guild_id=None)) == ["all", "mine"]
+    assert await names(store, ELSEWHERE) == ["all"]
+    assert await names(store, DIRECT) == ["all"]
+
+
+async def test_nothing_invisible_is_found_by_name_or_content(store: Store, tmp_path: Path) -> None:
+    """Somebody else's private entry is as if it were not there."""
+    secret = await add(store, tmp_path, "secret", "private", owner_id=MEMBER)
+    assert await store.catalog.find(who(7), "secret") is None
+    assert await store.catalog.find_file(who(7), secret.info.sha256) is None
+    assert await store.catalog.find_file(HERE, secret.info.sha256) == secret
+
+
+async def test_of_one_name_the_nearest_is_meant(store: Store, tmp_path: Path) -> None:
+    """One's own comes before the server's and that before everyone's, in search as in find, each name once."""
+    everyones = await add(store, tmp_path, "ink", "everyone")
+    servers = await add(store, tmp_path, "Ink", "guild", guild_id=GUILD)
+    own = await add(store, tmp_path, "INK", "private", owner_id=MEMBER)
+    for asker, nearest in ((HERE, own), (who(7), servers), (ELSEWHERE, everyones)):
+        assert await store.catalog.find(asker, " iNk ") == nearest
+        assert await store.catalog.search(asker, "", None, 25) == (nearest,)
+
+
+async def test_search_finds_parts_of_names_literally(store: Store, tmp_path: Path) -> None:
+    """Names that begin with the needle come first; % and _ are letters like any other."""
+    for name in ("darklight", "Light", "50%_off", "50 x off"):
+        await add(store, tmp_path, name, "everyone")
+    assert await names(store, HERE, "LIGHT") == ["Light", "darklight"]
+    assert await names(store, HERE, "%_") == ["50%_off"]
+
+
+async def test_search_by_family_keeps_what_fits_or_does_not_tell(store: Store, tmp_path: Path) -> None:
+    """Adapters of another family are left out."""
+    await add(store, tmp_path, "small", "everyone")
+    await add(store, tmp_path, "big", "everyone", width=768)
+    assert await names(store, HERE, family="built-in") == ["small"]
+    assert await names(store, HERE) == ["big", "small"]
+
+
+async def test_the_most_used_come_first(store: Store, tmp_path: Path) -> None:
+    """An order counts as one use of each of its entries; the same interaction again does not."""
+    for name in ("a", "b"):
+        await add(store, tmp_path, name, "everyone")
+    b = await store.catalog.find(HERE, "b")
+    assert b is not None
+    an_order = order()
+    for _ in range(2):
+        await store.jobs.record(an_order, limit=9, entry_ids={b.id})
+    found = await store.catalog.search(HERE, "", None, 25)
+    assert [(entry.name, entry.uses) for entry in found] == [("b", 1), ("a", 0)]
+
+
+async def test_a_copy_that_went_wrong_is_not_kept(store: Store, tmp_path: Path) -> None:
+    """A file that changes between reading and copying leaves neither file nor entry."""
+    path = adapter_file(tmp_path / "moss.safetensors")
+    with pytest.raises(OSError, match="changed while it was copied"):
+        await store.catalog._adapters.add(path, "ab" * 32)
+    assert [file for file in store.adapters_folder.rglob("*") if file.is_file()] == []

@@ -1,0 +1,238 @@
+"""Job rows: recorded once, changed only from the state they are in, the same after a restart."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, select
+from sqlalchemy.exc import IntegrityError, OperationalError
+
+from bot.orders import Job, JobState, Order
+from bot.store import Store, open_store
+from bot.store.database import Database, database_url
+from bot.store.models import EntryRow, JobRow
+from engine import AdapterReport, AdapterUse
+from tests.fakes import MEMBER, order, png, result, who
+
+
+async def recorded(store: Store, an_order: Order | None = None) -> Job:
+    job = await store.jobs.record(an_order or order(), limit=99)
+    assert job is not None
+    return job
+
+
+async def running(store: Store, an_order: Order | None = None) -> Job:
+    job = await recorded(store, an_order)
+    assert await store.jobs.queue(job.id)
+    started = await store.jobs.start(job.id)
+    assert started is not None
+    return started
+
+
+async def fetched(store: Store, job_id: str) -> Job:
+    job = await store.jobs.get(job_id)
+    assert job is not None
+    return job
+
+
+async def test_an_order_comes_back_as_it_was_given(tmp_path: Path) -> None:
+    """Everything of an order is the same after the store was closed and opened, its start picture too."""
+    an_order = order("a", image=png(), adapters=(AdapterUse("ink", 0.5, None, "ab" * 32),), count=2)
+    async with open_store(None, tmp_path) as store:
+        job = await recorded(store, an_order)
+    async with open_store(None, tmp_path) as store:
+        assert await store.jobs.get(job.id) == job
+    assert job.order == an_order
+    assert job.state is JobState.RECEIVED
+
+
+async def test_times_come_back_in_utc(store: Store) -> None:
+    """An aware time of any zone is the same moment in UTC; one without a zone is refused."""
+    moment = datetime(2026, 5, 1, 12, tzinfo=timezone(timedelta(hours=2)))
+    an_order = order()
+    job = await recorded(store, Order(an_order.interaction_id, 1, "t", moment, an_order.who, an_order.request))
+    assert job.order.created_at == moment
+    assert job.order.created_at.utcoffset() == timedelta(0)
+    with pytest.raises(Exception, match="no time zone"):
+        await recorded(store, Order(5, 1, "t", datetime(2026, 5, 1), an_order.who, an_order.request))
+
+
+async def test_one_interaction_is_one_job(store: Store) -> None:
+    """The same interaction recorded twice gives the same job, also when its member has no room for another."""
+    an_order = order()
+    first = await store.jobs.record(an_order, limit=1)
+    assert first is not None
+    assert await store.jobs.record(an_order, limit=1) == first
+
+
+async def test_nobody_has_more_unfinished_jobs_than_the_limit(store: Store) -> None:
+    """The one past the limit is not recorded; somebody else's is; and when one ends there is room again."""
+    job = await store.jobs.record(order(), limit=1)
+    assert job is not None
+    assert await store.jobs.record(order(), limit=1) is None
+    assert await store.jobs.record(order(by=who(7)), limit=1) is not None
+    assert await store.jobs.cancelled(job.id, "Cancelled.")
+    assert await store.jobs.record(order(), limit=1) is not None
+
+
+async def test_a_nonce_fits_discord(store: Store) -> None:
+    """Even the largest snowflake gives a nonce of at most 25 characters, and another one a different nonce."""
+    largest = await recorded(store, order(interaction_id=2**63 - 1))
+    other = await recorded(store, order(interaction_id=2**63 - 2))
+    assert len(largest.nonce) <= 25
+    assert largest.nonce != other.nonce
+
+
+async def test_only_one_start_of_a_queued_job_wins(store: Store) -> None:
+    """A job that runs cannot be started again, and each start is a new attempt."""
+    job = await running(store)
+    assert (job.state, job.attempt) == (JobState.RUNNING, 1)
+    assert await store.jobs.start(job.id) is None
+    assert await store.jobs.requeue(job.id, 1, lost=True)
+    again = await store.jobs.start(job.id)
+    assert again is not None
+    assert again.attempt == 2
+
+
+async def test_the_result_of_an_old_attempt_changes_nothing(store: Store, tmp_path: Path) -> None:
+    """Only the running attempt is rendered; what another one drew is not kept, not even as files."""
+    old = await running(store)
+    await store.jobs.requeue(old.id, old.attempt, lost=True)
+    new = await store.jobs.start(old.id)
+    assert new is not None
+    assert not await store.jobs.rendered(old, result(old.request))
+    assert await store.jobs.rendered(new, result(new.request))
+    assert not await store.jobs.rendered(new, result(new.request))
+
+
+async def test_a_rendered_job_has_its_pictures_and_its_complete_request(store: Store) -> None:
+    """Files, sizes, seeds and report are there, the seed is known, and the start picture is still the request's."""
+    start = png(grey=9)
+    job = await running(store, order("a", count=2, image=start, adapters=(AdapterUse("ink"),)))
+    drawn = result(job.request)
+    assert await store.jobs.rendered(job, drawn)
+    job = await fetched(store, job.id)
+    assert job.state is JobState.RENDERED
+    assert [picture.path.read_bytes() for picture in job.pictures] == [picture.png for picture in drawn.pictures]
+    assert [picture.seed for picture in job.pictures] == [7, 8]
+    assert (job.request.seed, job.request.width, job.request.image) == (7, 128, start)
+    assert (job.report, job.seconds) == (("ink: 204 of 204 layers",), 1.5)
+
+
+async def test_a_report_names_adapters_as_the_catalog_does(store: Store) -> None:
+    """An adapter that the engine knows by its hash alone is called by its name."""
+    job = await running(store, order("a", adapters=(AdapterUse("ink", sha256="ab" * 32),)))
+    drawn = replace(result(job.request), reports=(AdapterReport("ab" * 32, 204, 204),))
+    await store.jobs.rendered(job, drawn)
+    assert (await fetched(store, job.id)).report == ("ink: 204 of 204 layers",)
+
+
+async def test_a_lost_result_leaves_no_files(store: Store, tmp_path: Path) -> None:
+    """A job cancelled while its pictures were written has none on the disk."""
+    job = await running(store)
+    assert await store.jobs.cancelled(job.id, "Cancelled.")
+    assert not await store.jobs.rendered(job, result(job.request))
+    assert list((tmp_path / "data" / "pictures").iterdir()) == []
+
+
+async def test_erased_pictures_are_gone(store: Store, tmp_path: Path) -> None:
+    """After erasing, the job shows no pictures and the disk holds none; erasing again changes nothing."""
+    job = await running(store)
+    await store.jobs.rendered(job, result(job.request))
+    for _ in range(2):
+        await store.jobs.erase(job.id)
+        assert (await fetched(store, job.id)).pictures == ()
+        assert list((tmp_path / "data" / "pictures").iterdir()) == []
+
+
+async def test_a_finished_job_stays_finished(store: Store) -> None:
+    """No change of state leads out of cancelled, and the time of the end is there."""
+    job = await running(store)
+    assert await store.jobs.cancelled(job.id, "Cancelled.")
+    changes = [
+        store.jobs.queue(job.id),
+        store.jobs.requeue(job.id, 1, lost=False),
+        store.jobs.failed(job.id, 1, "no"),
+        store.jobs.posting(job.id),
+        store.jobs.posted(job.id, 1, 2),
+        store.jobs.dead(job.id, "no"),
+        store.jobs.cancelled(job.id, "no"),
+    ]
+    assert not any([await change for change in changes])
+    job = await fetched(store, job.id)
+    assert (job.state, job.sentence) == (JobState.CANCELLED, "Cancelled.")
+    assert job.finished_at is not None
+
+
+async def test_a_restart_finds_what_was_not_told(store: Store) -> None:
+    """Unfinished jobs and ends that nobody saw are untold; posted and told ones are not."""
+    waits, unseen, seen = [await recorded(store) for _ in range(3)]
+    for job in (unseen, seen):
+        await store.jobs.cancelled(job.id, "Cancelled.")
+    await store.jobs.told(seen.id)
+    done = await running(store)
+    await store.jobs.rendered(done, result(done.request))
+    assert await store.jobs.posting(done.id)
+    assert await store.jobs.posted(done.id, 1, 2)
+    assert {job.id for job in await store.jobs.untold()} == {waits.id, unseen.id}
+
+
+async def test_an_ack_never_sets_a_job_back(store: Store) -> None:
+    """The message is remembered in any state; only a received job becomes acked."""
+    job = await running(store)
+    await store.jobs.acked(job.id, 31, 41)
+    job = await fetched(store, job.id)
+    assert (job.state, job.channel_id, job.message_id) == (JobState.RUNNING, 31, 41)
+    fresh = await recorded(store)
+    await store.jobs.acked(fresh.id, 31, 42)
+    assert (await fetched(store, fresh.id)).state is JobState.ACKED
+
+
+async def test_an_ack_that_comes_after_the_post_changes_nothing(store: Store) -> None:
+    """A job drawn faster than its answer was noted keeps the message that holds its pictures."""
+    job = await running(store)
+    await store.jobs.rendered(job, result(job.request))
+    await store.jobs.posting(job.id)
+    await store.jobs.posted(job.id, 1, 2)
+    await store.jobs.acked(job.id, 31, 41)
+    job = await fetched(store, job.id)
+    assert (job.state, job.channel_id, job.message_id) == (JobState.POSTED, 1, 2)
+
+
+async def test_history_comes_in_pages_newest_first(store: Store) -> None:
+    """Every own job is on exactly one page; a page out of range is the nearest one; nobody else's is there."""
+    ids = [(await recorded(store)).id for _ in range(5)]
+    await recorded(store, order(by=who(7)))
+    pages = [await store.jobs.history(MEMBER, number, size=2) for number in (1, 2, 3)]
+    assert [job.id for page in pages for job in page.jobs] == ids[::-1]
+    assert {page.pages for page in pages} == {3}
+    assert await store.jobs.history(MEMBER, 99, size=2) == pages[2]
+    assert await store.jobs.history(MEMBER, 0, size=2) == pages[0]
+    assert (await store.jobs.history(8, 1, size=2)).pages == 1
+
+
+async def test_readers_cannot_write(tmp_path: Path) -> None:
+    """The reading connections refuse every change, so that all changes go through the one that writes."""
+    async with open_store(None, tmp_path):
+        database = Database(database_url(tmp_path / "loraloom.db"))
+        async with database.read() as session:
+            session.add(EntryRow(name="a", folded="a", scope="everyone", visibility="everyone"))
+            with pytest.raises(OperationalError, match="readonly"):
+                await session.flush()
+        await database.aclose()
+
+
+async def test_an_error_rolls_the_whole_transaction_back(tmp_path: Path) -> None:
+    """A job whose parent never was is refused by its foreign key, and nothing of that transaction is kept."""
+    async with open_store(None, tmp_path) as store:
+        orphan = order()
+        orphan = Order(orphan.interaction_id, 1, "t", orphan.created_at, orphan.who, orphan.request, "nobody")
+        with pytest.raises(IntegrityError):
+            await store.jobs.record(orphan, limit=9)
+        database = Database(database_url(tmp_path / "loraloom.db"))
+        async with database.read() as session:
+            assert await session.scalar(select(func.count()).select_from(JobRow)) == 0
+        await database.aclose()

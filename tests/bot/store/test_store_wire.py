@@ -1,0 +1,44 @@
+"""Requests on their way through JSON."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.store.wire import from_json, to_json
+from engine import SAMPLERS, AdapterUse, Request
+
+weights = st.floats(-10, 10)
+sides = st.none() | st.integers(8, 256).map(lambda eighth: eighth * 8)
+uses = st.builds(AdapterUse, st.text(max_size=20), weights, st.none() | weights, st.sampled_from(["", "ab" * 32]))
+requests = st.builds(
+    Request,
+    prompt=st.text(max_size=50),
+    negative=st.text(max_size=50),
+    adapters=st.lists(uses, max_size=3).map(tuple),
+    model=st.text(max_size=10),
+    width=sides,
+    height=sides,
+    steps=st.integers(1, 150),
+    cfg=st.none() | st.floats(0, 50),
+    sampler=st.sampled_from(SAMPLERS),
+    seed=st.none() | st.integers(0, 2**32 - 1),
+    count=st.integers(1, 4),
+    image=st.none() | st.binary(max_size=50),
+    strength=st.floats(0, 1),
+)
+
+
+@given(requests)
+def test_a_request_survives_json(request: Request) -> None:
+    """To JSON text and back is the identity, picture bytes included."""
+    assert from_json(json.loads(json.dumps(to_json(request)))) == request
+
+
+def test_an_unknown_field_is_refused() -> None:
+    """A field from a later version is an error and not silently lost."""
+    with pytest.raises(TypeError, match="wings"):
+        from_json(to_json(Request(prompt="a")) | {"wings": 2})

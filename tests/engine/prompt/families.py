@@ -1,0 +1,58 @@
+"""Prompts built to be slow to read: each family maps a length to a prompt of about that many characters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+
+def _repeated(unit: str) -> Callable[[int], str]:
+    return lambda length: unit * (length // len(unit))
+
+
+def _nested(opening: str, middle: str, closing: str) -> Callable[[int], str]:
+    def family(length: int) -> str:
+        depth = (length - len(middle)) // (len(opening) + len(closing))
+        return opening * depth + middle + closing * depth
+
+    return family
+
+
+def _led(head: str, unit: str) -> Callable[[int], str]:
+    return lambda length: head + unit * ((length - len(head)) // len(unit))
+
+
+FAMILIES: dict[str, Callable[[int], str]] = {
+    "plain words": _repeated("red flower, "),
+    "round brackets left open": _repeated("("),
+    "square brackets left open": _repeated("["),
+    "brackets that close nothing": _repeated(")]"),
+    "deep round brackets": _nested("(", "x", ")"),
+    "deep weights": _nested("(a ", "x", ":1.1)"),
+    "deep brackets of both kinds": _nested("([", "x", "])"),
+    "brackets that cross": _nested("([:", "x", ")]"),
+    "a piece in every open bracket": _repeated("(:"),
+    "deep edits": _nested("[a:", "x", ":5]"),
+    "deep turns": _nested("[a|", "x", "|b]"),
+    "edits in a row": _repeated("[a:b:.5]"),
+    "edits left open": _repeated("[a:b:"),
+    "turns of different lengths": lambda length: "".join(
+        f"[{'|'.join('abcdefghijkl'[: 2 + number % 11])}]" for number in range(length // 15)
+    ),
+    "one bracket with many colons": _led("[", "a:"),
+    "one bracket with many turns": lambda length: "[" + "a|" * ((length - 2) // 2) + "]",
+    "colons and spaces": _repeated(":    "),
+    "a colon and spaces without end": _led("(a:", " "),
+    "digits without end": _led("[a:", "1"),
+    "spaces before a word that is not BREAK": _led("BREAK", " "),
+    "BREAK after BREAK": _repeated("BREAK "),
+    "AND after AND": _repeated("a AND "),
+    "tags left open": _repeated("<lora:a"),
+    "smaller-than signs": _repeated("<"),
+    "words that might be tags": _repeated("<aaaaaaaaaaaaaaaa"),
+    "different tags": lambda length: "".join(f"<lora:{number:04}>" for number in range(length // 11)),
+    "the same tag": _repeated("<lora:a:0>"),
+    "bad tags": _repeated("<lora:a:x>"),
+    "tags inside a word": _repeated("<a<lora:x>"),
+    "backslashes": _repeated("\\"),
+    "escapes": _repeated("\\("),
+}

@@ -1,0 +1,37 @@
+"""python -m engine: pictures from a shell."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from engine import builtin_adapter
+from engine.__main__ import main
+
+
+def test_generate_writes_the_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One file a picture, and the seed to draw it again."""
+    out = tmp_path / "out.png"
+    assert (
+        main(["generate", "a house <lora:neon:0.8>", "-o", str(out), "--steps", "2", "--seed", "3", "--count", "2"])
+        == 0
+    )
+    assert out.read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "out-2.png").exists()
+    assert "seed 4" in capsys.readouterr().out
+
+
+def test_errors_are_one_line_and_exit_code_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """No traceback for a typo."""
+    assert main(["generate", "a house <lora:noen:0.8>", "-o", str(tmp_path / "x.png")]) == 1
+    assert capsys.readouterr().err == "AdapterNotFound: No adapter is called 'noen' here. Did you mean neon?\n"
+
+
+def test_inspect_says_what_a_file_is(capsys: pytest.CaptureFixture[str]) -> None:
+    """Format, family, layers, trigger words and hashes."""
+    assert main(["inspect", str(builtin_adapter("ink"))]) == 0
+    out = capsys.readouterr().out
+    assert "LoRA for built-in" in out
+    assert "inkwash" in out
+    assert "192 in unet, 12 in text_encoder" in out

@@ -1,0 +1,199 @@
+"""What every Fleet promises: each attempt ends in exactly one event, in order, on the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from engine import (
+    AdapterUse,
+    Attempt,
+    BadRequest,
+    Cancelled,
+    Done,
+    Dropped,
+    EngineConfig,
+    Event,
+    Failed,
+    Fleet,
+    Holds,
+    LocalFleet,
+    Lost,
+    ModelNotFound,
+    Progress,
+    Request,
+    Result,
+    Stepped,
+    WorkerId,
+)
+from engine.types import Emit
+
+
+class FakeRenderer:
+    """Draws nothing: 'fail', 'break' and 'wait' in the prompt say what happens instead."""
+
+    def __init__(self, config: EngineConfig) -> None:
+        self.threads: set[str] = set()
+        self.go = threading.Event()
+
+    def run(self, request: Request, emit: Emit, cancelled: Callable[[], bool]) -> Result:
+        self.threads.add(threading.current_thread().name)
+        if request.prompt == "fail":
+            raise BadRequest("A sentence for a member.")
+        if request.prompt == "break":
+            raise ZeroDivisionError
+        for step in range(1, request.steps + 1):
+            if request.prompt == "wait":
+                while not cancelled():
+                    self.go.wait(0.005)
+            if cancelled():
+                raise Cancelled
+            emit(Progress(step, request.steps))
+        return Result(request, (), 0.0)
+
+    def holds(self) -> Holds:
+        return Holds("fake", "SD 1.5", ram=frozenset(sorted(self.threads)))
+
+    def prefetch(self, adapters: Iterable[AdapterUse]) -> None: ...
+
+
+class Listener:
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self._news = asyncio.Condition()
+
+    async def __call__(self, event: Event) -> None:
+        async with self._news:
+            self.events.append(event)
+            self._news.notify_all()
+
+    async def until(self, wanted: Callable[[list[Event]], bool]) -> list[Event]:
+        async with self._news, asyncio.timeout(10):
+            await self._news.wait_for(lambda: wanted(self.events))
+        return self.events
+
+
+def ended(events: list[Event]) -> list[Event]:
+    return [event for event in events if not isinstance(event, Stepped)]
+
+
+@asynccontextmanager
+async def running() -> AsyncIterator[tuple[Fleet, WorkerId, Listener]]:
+    fleet, listener = LocalFleet(EngineConfig(), make=FakeRenderer), Listener()  # type: ignore[arg-type]
+    await fleet.start(listener)
+    try:
+        yield fleet, next(iter(fleet.workers())), listener
+    finally:
+        await fleet.aclose()
+
+
+async def test_an_attempt_steps_and_is_done() -> None:
+    """Every step in order, then the result, all with the attempt's own numbers."""
+    async with running() as (fleet, worker, listener):
+        await fleet.dispatch(worker, Attempt("job", 3, Request(prompt="x", steps=3)))
+        events = await listener.until(ended)
+    assert [type(event) for event in events] == [Stepped, Stepped, Stepped, Done]
+    assert {(event.job, event.attempt) for event in events} == {("job", 3)}
+
+
+async def test_outstanding_counts_what_is_with_the_worker() -> None:
+    """Up on dispatch, down once the end is told."""
+    async with running() as (fleet, worker, listener):
+        await fleet.dispatch(worker, Attempt("job", 1, Request(prompt="x")))
+        assert fleet.workers()[worker].outstanding == 1
+        await listener.until(ended)
+        assert fleet.workers()[worker].outstanding == 0
+
+
+async def test_an_engine_error_is_failed_with_its_sentence() -> None:
+    """The class and the words cross the seam, and the worker goes on."""
+    async with running() as (fleet, worker, listener):
+        await fleet.dispatch(worker, Attempt("a", 1, Request(prompt="fail")))
+        await fleet.dispatch(worker, Attempt("b", 1, Request(prompt="x", steps=1)))
+        events = await listener.until(lambda events: len(ended(events)) == 2)
+    assert ended(events)[0] == Failed("a", 1, "BadRequest", "A sentence for a member.")
+    assert isinstance(ended(events)[1], Done)
+
+
+async def test_a_defect_is_failed_without_its_insides(caplog: pytest.LogCaptureFixture) -> None:
+    """Members get a sentence, the log gets the traceback, the thread lives on."""
+    async with running() as (fleet, worker, listener):
+        await fleet.dispatch(worker, Attempt("a", 1, Request(prompt="break")))
+        event = ended(await listener.until(ended))[0]
+        assert fleet.workers()
+    assert isinstance(event, Failed)
+    assert (event.error, "ZeroDivision" in event.sentence) == ("EngineFault", False)
+    assert "ZeroDivisionError" in caplog.text
+
+
+async def test_cancelling_a_running_attempt_drops_it() -> None:
+    """Between two steps, and told once."""
+    async with running() as (fleet, worker, listener):
+        await fleet.dispatch(worker, Attempt("a", 1, Request(prompt="wait")))
+        await fleet.cancel(worker, "a", 1)
+        assert ended(await listener.until(ended)) == [Dropped("a", 1)]
+
+
+async def test_cancelling_a_waiting_attempt_drops_it_without_running_it() -> None:
+    """The one before it goes on."""
+    async with running() as (fleet, worker, listener):
+        await fleet.dispatch(worker, Attempt("a", 1, Request(prompt="wait")))
+        await fleet.dispatch(worker, Attempt("b", 1, Request(prompt="x")))
+        await fleet.cancel(worker, "b", 1)
+        await fleet.cancel(worker, "a", 1)
+        events = await listener.until(lambda events: len(ended(events)) == 2)
+    assert ended(events) == [Dropped("a", 1), Dropped("b", 1)]
+    assert not [event for event in events if isinstance(event, Stepped)]
+
+
+async def test_cancelling_what_is_not_there_does_nothing() -> None:
+    """A late cancel, or one for an older attempt, reaches nobody."""
+    async with running() as (fleet, worker, listener):
+        await fleet.cancel(worker, "ghost", 1)
+        await fleet.dispatch(worker, Attempt("a", 2, Request(prompt="x", steps=1)))
+        await fleet.cancel(worker, "a", 1)
+        assert isinstance(ended(await listener.until(ended))[0], Done)
+
+
+async def test_closing_loses_what_was_still_out() -> None:
+    """Each of them is told, and no worker is left."""
+    async with running() as (fleet, worker, listener):
+        for job in "abc":
+            await fleet.dispatch(worker, Attempt(job, 1, Request(prompt="wait")))
+        await fleet.aclose()
+        assert fleet.workers() == {}
+    assert {event.job for event in ended(listener.events)} == {"a", "b", "c"}
+    assert len(ended(listener.events)) == 3
+
+
+async def test_a_worker_that_is_gone_loses_the_attempt() -> None:
+    """Dispatching to an old id is answered by Lost, not by silence."""
+    async with running() as (fleet, _, listener):
+        await fleet.dispatch(WorkerId("local-old"), Attempt("a", 1, Request(prompt="x")))
+        assert ended(await listener.until(ended)) == [Lost("a", 1)]
+
+
+async def test_the_work_happens_on_the_gpu_thread() -> None:
+    """Never on the event loop."""
+    async with running() as (fleet, worker, listener):
+        await fleet.dispatch(worker, Attempt("a", 1, Request(prompt="x")))
+        await listener.until(ended)
+        assert fleet.workers()[worker].holds.ram == {"gpu"}
+
+
+async def test_a_model_that_cannot_be_loaded_is_told_at_start() -> None:
+    """The error of the GPU thread comes out of `start`."""
+    fleet = LocalFleet(EngineConfig(model="no such"))
+    with pytest.raises(ModelNotFound):
+        await fleet.start(Listener())
+    await fleet.aclose()
+
+
+async def test_two_fleets_never_share_a_worker_id() -> None:
+    """A restarted worker is another worker."""
+    async with running() as (_, one, _), running() as (_, two, _):
+        assert one != two
