@@ -56,6 +56,7 @@ async def _perform(command: str | None, path: str | None) -> int:
         case "db":
             return await _database(config)
         case _:
+            logging.getLogger("discord").setLevel(logging.ERROR)  # SimCord tries discord.py out, which warns of nothing
             from .sandbox import run_sandbox
 
             await run_sandbox(config)

@@ -61,9 +61,11 @@ async def open_sandbox(config: BotConfig, fleet: Fleet | None = None) -> AsyncIt
                 await bot.start_work()
                 async with _served(env, channel, viewers, config.sandbox.port) as preview:
                     keeping = asyncio.create_task(_keep_current(env, preview), name="sandbox page")
-                    yield Sandbox(env, preview, bot, preview.url)
-                    keeping.cancel()
-                    await asyncio.wait({keeping})
+                    try:
+                        yield Sandbox(env, preview, bot, preview.url)
+                    finally:
+                        keeping.cancel()
+                        await asyncio.wait({keeping})
             finally:
                 await bot.close()
 

@@ -108,7 +108,9 @@ class Renderer:
         latents = self._denoise(rows, request, emit, cancelled)
         # 5. Pictures
         pictures = tuple(self._picture(request, i, latents[i : i + 1], used) for i in range(request.count))
-        return Result(request, pictures, time.monotonic() - began, reports)
+        # one file may be known by several names: the report says the one that was asked for
+        named = tuple(replace(report, name=use.name) for report, use in zip(reports, request.adapters, strict=True))
+        return Result(request, pictures, time.monotonic() - began, named)
 
     def _complete(self, request: Request) -> Request:
         unet, factor = self._model.pipeline.unet, self._model.pipeline.vae_scale_factor
@@ -202,7 +204,7 @@ class Renderer:
         stamp = (path, path.stat().st_mtime_ns, path.stat().st_size)
         known = self._adapters.get(use.sha256 or self._hashes.get(stamp, ""))
         if known is None:
-            known = read_adapter(path, sha256=use.sha256)
+            known = read_adapter(path, sha256=use.sha256, name=_named(use).name)
             known = self._adapters.setdefault(known.info.sha256, known)
             self._hashes[stamp] = known.info.sha256
         pinned = self._merged | {known.info.sha256}

@@ -33,6 +33,7 @@ class LocalFleet:
         self._out: dict[tuple[str, int], threading.Event] = {}  # what is with the worker, and whether to stop it
         self._events: asyncio.Queue[Event | None] = asyncio.Queue()
         self._holds = Holds(model="", family="")
+        self._closing = False
         self._thread: threading.Thread | None = None
         self._pump: asyncio.Task[None] | None = None
 
@@ -66,6 +67,7 @@ class LocalFleet:
             stop.set()
 
     async def aclose(self) -> None:
+        self._closing = True
         for stop in self._out.values():
             stop.set()
         self._work.put(None)
@@ -84,6 +86,8 @@ class LocalFleet:
 
     def _finish(self, event: Event, holds: Holds | None = None) -> None:
         """On the event loop: the attempt is no longer out, and whoever listens hears how it ended."""
+        if self._closing and isinstance(event, Dropped):
+            event = Lost(event.job, event.attempt)  # nobody took it back: it may be tried again elsewhere
         if self._out.pop((event.job, event.attempt), None) is not None:
             self._holds = holds or self._holds
             self._events.put_nowait(event)

@@ -50,6 +50,11 @@ def progress(job: Job, now: Progress, preview: discord.File | None) -> Card:
     return Card(_text(f"Drawing, step {now.step} of {now.steps}"), *picture, _row(job.id, Action.CANCEL))
 
 
+def unfinished(job: Job) -> Card:
+    """A job that waits or runs, opened from elsewhere."""
+    return Card(_text(f"In the making.\n{_words(job)}"), _row(job.id, Action.CANCEL))
+
+
 def finished(job: Job, files: Sequence[discord.File], *, mention: bool = False) -> Card:
     """The pictures and how to make them again. `mention` calls the one who asked, where the answer came too late."""
     head = [_text(f"<@{job.order.who.member_id}>")] if mention else []

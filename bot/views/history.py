@@ -62,7 +62,7 @@ class OpenJob(ui.DynamicItem[ui.Select[ui.LayoutView]], template=r"loom:open:(?P
         async with border(interaction):
             job = await interaction.client.orders.open_job(self.item.values[0], asking.who(interaction))
             files = cards.picture_files(job)
-            card = cards.finished(job, files) if job.state not in _ENDS else cards.closed(job)
+            card = _card(job, files)
             card.add_item(ui.ActionRow(TurnPage(self.page, "Back", "b")))
             await interaction.response.edit_message(view=card, attachments=files)
 
@@ -81,6 +81,12 @@ def history_card(page: Page) -> cards.Card:
     body = ui.TextDisplay[Any]("\n".join(lines))
     rows = [ui.ActionRow[Any](OpenJob(page)), *([ui.ActionRow[Any](*turns)] if turns else [])]
     return cards.Card(head, body, *rows)
+
+
+def _card(job: Job, files: list[discord.File]) -> cards.Card:
+    if job.state in _ENDS:
+        return cards.closed(job)
+    return cards.finished(job, files) if job.pictures else cards.unfinished(job)
 
 
 def _label(job: Job) -> str:

@@ -6,7 +6,6 @@ nonce takes its place, which Discord shows once for the same nonce.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 from collections.abc import Iterator, Sequence
@@ -28,7 +27,7 @@ log = logging.getLogger(__name__)
 TOKEN_LIFE = timedelta(minutes=14)  # of the 15 that Discord gives
 ACK_TIME = timedelta(seconds=5)  # a job may be done before its first answer is there to be edited
 UNKNOWN_WEBHOOK = 10015
-_OUTAGES = (aiohttp.ClientError, OSError, asyncio.TimeoutError, discord.DiscordServerError, discord.RateLimited)
+_OUTAGES = (aiohttp.ClientError, ConnectionError, TimeoutError, discord.DiscordServerError, discord.RateLimited)
 
 
 class DiscordPoster:

@@ -57,8 +57,9 @@ class Adapter:
         return sum(tensor.nbytes for roles in self.modules.values() for tensor in roles.values())
 
 
-def read_adapter(path: str | Path, *, sha256: str = "") -> Adapter:
+def read_adapter(path: str | Path, *, sha256: str = "", name: str = "") -> Adapter:
     """The whole file, checked: safetensors throughout, every number finite. With `sha256`, the bytes must have it.
+    `name` is what people call it, the file's stem unless given.
 
     Raises AdapterInvalid or AdapterUnsupported, saying what is wrong.
     """
@@ -71,7 +72,7 @@ def read_adapter(path: str | Path, *, sha256: str = "") -> Adapter:
     if sha256 and digest != sha256:
         raise AdapterInvalid(f"{path.name} has changed on disk: its hash is {digest[:12]}, not {sha256[:12]}.")
     tensor_digest = hashlib.sha256(memoryview(data)[header.data_start :]).hexdigest()
-    info = describe(header, path.stem, len(data), digest, tensor_digest)
+    info = describe(header, name or path.stem, len(data), digest, tensor_digest)
     grouped = group(header.tensors)
     return Adapter(
         path=path,

@@ -24,7 +24,7 @@ MAX_TRIGGERS = 20
 
 
 def inspect_adapter(path: str | Path) -> AdapterInfo:
-    """What the file is. Raises AdapterInvalid when it is damaged, AdapterUnsupported when it is no adapter, saying why."""
+    """What the file is. Raises AdapterInvalid when it is damaged, AdapterUnsupported when it is no adapter."""
     path = Path(path)
     header = read_header(path)
     sha256, tensor_sha256 = _hashes(path, header.data_start)

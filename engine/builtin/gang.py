@@ -50,7 +50,7 @@ def run_gang(work: Callable[..., None], workers: int, seed: int, *args: Any) -> 
         return
     os.environ.setdefault("MASTER_ADDR", "127.0.0.1")
     os.environ.setdefault("MASTER_PORT", "29511")
-    mp.start_processes(_enter, args=(work, workers, seed, args), nprocs=workers, start_method="spawn")
+    mp.spawn(_enter, args=(work, workers, seed, args), nprocs=workers)  # type: ignore[attr-defined, no-untyped-call]
 
 
 def _enter(rank: int, work: Callable[..., None], workers: int, seed: int, args: tuple[Any, ...]) -> None:

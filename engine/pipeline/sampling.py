@@ -127,8 +127,8 @@ def _advance(unet: Any, rows: Sequence[Row], step: int, extra: Callable[[Embeddi
 def _step(row: Row, predicted: torch.Tensor, weights: Sequence[float], time: torch.Tensor) -> None:
     """Classifier-free guidance (Ho & Salimans 2022), with AND: u + sum of w_i * cfg * (c_i - u)."""
     if row.cfg == 1:
-        parts = torch.split(predicted, 1)
-        noise = sum(part * weight for part, weight in zip(parts, weights, strict=True)) / sum(weights)
+        weighted = zip(torch.split(predicted, 1), weights, strict=True)
+        noise = sum(part * weight for part, weight in weighted) / sum(weights)
     else:
         unconditional, *parts = torch.split(predicted, 1)
         noise = unconditional

@@ -50,8 +50,9 @@ class ExampleBot(discord.Client):
     def __init__(self) -> None:
         super().__init__(intents=discord.Intents.default(), guild_ready_timeout=0.05)
         self.tree = app_commands.CommandTree(self)
-        for command in (pic, note, late):
-            self.tree.add_command(command)
+        self.tree.add_command(pic)
+        self.tree.add_command(note)
+        self.tree.add_command(late)
         self.errors: list[discord.HTTPException] = []
         self.resumed = 0
 
@@ -62,7 +63,8 @@ class ExampleBot(discord.Client):
         self.resumed += 1
 
     async def on_interaction(self, interaction: discord.Interaction[Any]) -> None:
-        name = (interaction.data or {}).get("custom_id")
+        data: Any = interaction.data or {}
+        name = data.get("custom_id")
         if interaction.type is discord.InteractionType.component and name == "weights":
             await interaction.response.send_modal(Weights())
         elif interaction.type is discord.InteractionType.component and name == "again":

@@ -99,6 +99,9 @@ class Http:
             if fault.code == 50035:
                 self._complain(request, str(fault))
             status, body = fault.status, fault.body
+        except Exception as error:  # noqa: BLE001 - a fault of ours must fail the test, and at once
+            self._complain(request, f"the loopback Discord itself failed: {error!r}")
+            return 400, {"message": "failed", "code": 0}, headers
         if request.route in self.handlers:
             for complaint in self._spec.response(request.route, status, body):
                 self._complain(request, f"our own answer {status}: {complaint}")

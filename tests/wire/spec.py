@@ -83,16 +83,15 @@ class Spec:
         return self._body(("paths", template, method.lower(), *tail), body)
 
     def named(self, schema: str, body: Json) -> list[Complaint]:
-        """What is wrong with a value that shall be the named schema, for example MessageResponse."""
-        return self._body(("components", "schemas", schema), body)
+        """What is wrong with a value of a request that shall be the named schema."""
+        return self._body(("components", "schemas", schema), body, "urn:requests")
 
-    def _body(self, pointer: tuple[str, ...], body: Json) -> list[Complaint]:
-        key = "/".join(part.replace("~", "~0").replace("/", "~1") for part in pointer)
-        if key not in self._validators:
-            self._validators[key] = Draft202012Validator(
-                {"$ref": f"urn:discord#/{quote(key)}"}, registry=self._registry
-            )
-        errors = (_deepest(error) for error in self._validators[key].iter_errors(body))
+    def _body(self, pointer: tuple[str, ...], body: Json, document: str = "urn:answers") -> list[Complaint]:
+        key = quote("/".join(part.replace("~", "~0").replace("/", "~1") for part in pointer))
+        reference = f"{document}#/{key}"
+        if reference not in self._validators:
+            self._validators[reference] = Draft202012Validator({"$ref": reference}, registry=self._registry)
+        errors = (_deepest(error) for error in self._validators[reference].iter_errors(body))
         return [Complaint(tuple(map(str, e.absolute_path)), str(e.validator), e.message[:300]) for e in errors]
 
     def _query(self, operation: Json, query: Mapping[str, str]) -> list[Complaint]:

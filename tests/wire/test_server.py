@@ -136,7 +136,7 @@ async def test_a_follow_up_needs_an_answer_before_it_and_a_living_token(bot: Exa
     interaction = await server.slash("late")
     await failing(bot, server, interaction)
     hook = discord.Webhook.from_state(
-        {"id": server.bot.id, "type": 3, "token": interaction.token},  # type: ignore[typeddict-item]
+        {"id": server.bot.id, "type": 3, "token": interaction.token},
         state=bot._connection,
     )
     with pytest.raises(discord.NotFound) as early:
@@ -179,7 +179,7 @@ async def test_an_invalidated_session_identifies_anew(bot: ExampleBot, server: S
 
 async def test_heartbeats_are_answered_and_plain_text_frames_will_do(pointed: None, server: Server) -> None:
     server.gateway.compress, server.gateway.heartbeat_interval = False, 0.2
-    async with started(server) as client:
+    async with started(server):
         await asyncio.sleep(0.7)
         assert server.gateway.heartbeats >= 3
         assert server.gateway.closes == []
@@ -257,7 +257,7 @@ async def test_a_definition_that_breaks_a_rule_is_50035_with_its_field(
     bot: ExampleBot, server: Server, command: dict[str, Any], field: str
 ) -> None:
     with pytest.raises(discord.HTTPException) as error:
-        await bot.http.bulk_upsert_global_commands(server.bot.id, [command])  # type: ignore[arg-type]
+        await bot.http.bulk_upsert_global_commands(server.bot.id, [command])
     assert error.value.code == 50035
     assert field in server.requests[-1].answer["errors"]["0"]
     assert len(server.take_violations()) == 1
@@ -279,9 +279,10 @@ async def test_messages_over_a_limit_are_50035(bot: ExampleBot, server: Server) 
     two = discord.ui.View(timeout=None)
     two.add_item(discord.ui.Button(label="a", custom_id="same"))
     two.add_item(discord.ui.Button(label="b", custom_id="same"))
-    for how in ({"content": "x" * 2001}, {"view": two}, {"view": Card("its picture is missing")}):
+    bad: list[dict[str, Any]] = [{"content": "x" * 2001}, {"view": two}, {"view": Card("its picture is missing")}]
+    for how in bad:
         with pytest.raises(discord.HTTPException) as error:
-            await channel(bot, server).send(**how)  # type: ignore[arg-type]
+            await channel(bot, server).send(**how)
         assert error.value.code == 50035
     assert len(server.take_violations()) == 3
     assert server.messages == []
@@ -290,10 +291,11 @@ async def test_messages_over_a_limit_are_50035(bot: ExampleBot, server: Server) 
 async def test_an_empty_message_a_huge_file_and_a_missing_permission_have_their_codes(
     bot: ExampleBot, server: Server
 ) -> None:
-    codes = []
-    for how in ({}, {"file": discord.File(io.BytesIO(bytes(10 * 1024 * 1024 + 1)), "big.bin")}):
+    codes: list[int] = []
+    bad: list[dict[str, Any]] = [{}, {"file": discord.File(io.BytesIO(bytes(10 * 1024 * 1024 + 1)), "big.bin")}]
+    for how in bad:
         with pytest.raises(discord.HTTPException) as error:
-            await channel(bot, server).send(**how)  # type: ignore[arg-type]
+            await channel(bot, server).send(**how)
         codes.append(error.value.code)
     server.bot.permissions &= ~ATTACH_FILES
     with pytest.raises(discord.Forbidden) as forbidden:

@@ -113,7 +113,7 @@ async def test_progress_is_shown_but_not_more_often_than_every_two_seconds(bot: 
 async def test_a_picture_whose_token_died_is_posted_in_the_channel_once_though_the_reply_was_lost(
     bot: BotProcess, server: Server
 ) -> None:
-    interaction = await server.acknowledged(await server.slash("imagine", prompt=PROMPT, steps=4))
+    interaction = await server.acknowledged(await server.slash("imagine", prompt=PROMPT, steps=30))
     server.token_life = 0.0
     lost = server.next_answer("POST /channels/{channel_id}/messages", "lost")
     try:

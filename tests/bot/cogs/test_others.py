@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from bot.orders import JobState
 from tests.bot.worlds import buttons, items, texts, world
 
 
@@ -75,6 +76,18 @@ async def test_history_tells_how_a_job_without_pictures_ended(tmp_path: Path) ->
         assert "failed" in texts(shown.response.message)
         await w.alice.select(shown.response.message, [job_id])
         assert "It does not fit." in texts(shown.response.message)
+
+
+async def test_history_opens_a_waiting_job_and_can_cancel_it(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        await w.alice.slash(w.channel, "imagine", prompt="x")
+        job_id = await w.dispatched()
+        shown = await w.alice.slash(w.channel, "history")
+        await w.alice.select(shown.response.message, [job_id])
+        assert list(buttons(shown.response.message)) == ["Cancel", "Back"]
+        await w.alice.click(shown.response.message, label="Cancel")
+        assert (await w.ended(job_id)).state is JobState.CANCELLED
+        assert "Cancelled" in texts(w.channel.last_message)
 
 
 async def test_lora_list_names_the_built_in_adapters(tmp_path: Path) -> None:

@@ -115,7 +115,6 @@ async def test_cancel_that_comes_too_late_says_so_and_changes_nothing(tmp_path: 
         old = buttons(waiting)["Cancel"]
         await w.fleet.finish(job_id)
         await w.ended(job_id)
-        await w.bot.orders._store.jobs.get(job_id)
         card = w.env.backend.get_message(w.channel.id, w.channel.last_message.id)
         card.components[0]["components"][-1]["components"][0]["custom_id"] = old
         result = await w.alice.click(w.channel.last_message, custom_id=old)

@@ -36,10 +36,10 @@ async def test_after_14_minutes_a_message_that_mentions_only_the_asker_replaces_
         job = await w.ended(job_id)
         assert [message.id for message in w.channel.history()] == [job.message_id]
         assert job.message_id != first
-        sent = next(entry for entry in reversed(w.env.http_requests) if entry["method"] == "POST")
-        assert sent["json"]["allowed_mentions"] == {"parse": [], "users": [w.alice.id]}
-        assert sent["json"]["nonce"] == job.nonce
-        assert sent["json"]["enforce_nonce"] is True
+        sent = next(entry for entry in reversed(w.env.http_requests) if entry.method == "POST")
+        assert sent.json["allowed_mentions"] == {"parse": [], "users": [w.alice.id]}
+        assert sent.json["nonce"] == job.nonce
+        assert sent.json["enforce_nonce"] is True
         assert len(job.nonce) <= 25
 
 

@@ -1,0 +1,165 @@
+"""The command line: what starts, what is said when it cannot, and with which status it ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import bot.__main__ as command_line
+from bot import doctor, sandbox
+from bot.__main__ import main
+from bot.config import BotConfig, Data
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(command_line, "_log", lambda level: None)
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What was started, by name."""
+    names: list[str] = []
+
+    async def run_sandbox(config: BotConfig) -> None:
+        names.append("sandbox")
+
+    async def run(config: BotConfig) -> int:
+        names.append("discord")
+        return 0
+
+    monkeypatch.setattr(sandbox, "run_sandbox", run_sandbox)
+    monkeypatch.setattr(command_line, "_run", run)
+    return names
+
+
+def test_without_a_token_the_sandbox_starts(started: list[str]) -> None:
+    assert main([]) == 0
+    assert started == ["sandbox"]
+
+
+def test_with_a_token_it_runs_on_discord(started: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LORALOOM_TOKEN", "a token")
+    assert main([]) == 0
+    assert main(["sandbox"]) == 0
+    assert started == ["discord", "sandbox"]
+
+
+def test_run_without_a_token_says_where_it_belongs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run"]) == 2
+    assert "[discord] token" in capsys.readouterr().err
+
+
+def test_a_wrong_configuration_is_said_without_a_traceback(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine.toml").write_text("[discord]\ntokne = ''\n", encoding="utf-8")
+    assert main(["--config", "mine.toml"]) == 2
+    said = capsys.readouterr().err
+    assert "mine.toml, [discord] tokne" in said
+    assert "Traceback" not in said
+
+
+def test_db_makes_the_database_and_may_be_called_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["db"]) == 0
+    assert main(["db"]) == 0
+    assert (tmp_path / "data" / "loraloom.db").is_file()
+
+
+def test_an_unknown_command_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["fly"])
+    assert ended.value.code == 2
+
+
+async def examined(folder: Path, *checks: str) -> dict[str, str]:
+    """What the named checks say."""
+    config = BotConfig(data=Data(folder=folder))
+    said = {}
+    for name in checks:
+        try:
+            said[name] = await doctor.CHECKS[name](config)
+        except doctor.Unwell as error:
+            said[name] = f"FAIL {error}"
+    return said
+
+
+async def test_the_doctor_finds_a_new_folder_well(tmp_path: Path) -> None:
+    said = await examined(tmp_path / "data", "token", "data folder", "database", "built-in model")
+    assert not [words for words in said.values() if words.startswith("FAIL")]
+    assert "sandbox" in said["token"]
+    assert "first start" in said["database"]
+
+
+async def test_the_doctor_tells_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("a file, not a folder", encoding="utf-8")
+    said = await examined(tmp_path / "data", "data folder")
+    assert "[data] folder" in said["data folder"]
+    assert said["data folder"].startswith("FAIL")
+
+
+async def test_the_doctor_tells_a_database_at_head_from_an_old_and_a_broken_one(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    assert await command_line._database(BotConfig(data=Data(folder=folder))) == 0
+    assert (await examined(folder, "database"))["database"].startswith("at revision")
+    with sqlite3.connect(folder / "loraloom.db") as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '0000'")
+    connection.close()
+    assert "the next start brings it" in (await examined(folder, "database"))["database"]
+    (folder / "loraloom.db").write_bytes(b"no database at all" * 100)
+    assert (await examined(folder, "database"))["database"].startswith("FAIL")
+
+
+async def test_the_doctor_tells_an_incomplete_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.EngineConfig.source_of", lambda self, name: str(tmp_path))
+    assert (await examined(tmp_path, "built-in model"))["built-in model"].startswith("FAIL")
+
+
+async def test_the_doctor_ends_well_only_when_every_check_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def sick(config: BotConfig) -> str:
+        raise doctor.Unwell("Take rest.")
+
+    async def well(config: BotConfig) -> str:
+        return "fine"
+
+    lines: list[Any] = []
+    monkeypatch.setattr(doctor, "CHECKS", {"one": sick, "two": well})
+    assert await doctor.examine(None, lines.append) is False
+    assert lines[1:] == ["FAIL  one: Take rest.", "ok    two: fine"]
+    monkeypatch.setattr(doctor, "CHECKS", {"two": well})
+    assert await doctor.examine(None, lines.append) is True
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="Windows sends Ctrl-C to the whole console")
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_ends_the_sandbox_cleanly(tmp_path: Path, how: signal.Signals) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bot", "sandbox"],
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout is not None
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if "Ctrl-C" in line:
+            process.send_signal(how)
+    assert process.wait(timeout=60) == 0
+    process.stdout.close()
+    said = "".join(lines)
+    assert "http://127.0.0.1:" in said
+    assert "/imagine a red flower <lora:ink:0.5>" in said
+    assert "Traceback" not in said
