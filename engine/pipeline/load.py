@@ -17,8 +17,11 @@ from ..errors import AdapterInvalid, ModelNotFound, ModelUnreadable
 _CROSS_ATTENTION = "model.diffusion_model.input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight"
 
 
-def load_pipeline(source: str, device: torch.device, dtype: torch.dtype) -> Any:
-    """The pipeline on `device` in `dtype`, in evaluation mode. Raises ModelNotFound or ModelUnreadable."""
+def load_pipeline(source: str, device: torch.device, dtype: torch.dtype, *, cache: Path | None = None) -> Any:
+    """The pipeline on `device` in `dtype`, in evaluation mode. Raises ModelNotFound or ModelUnreadable.
+
+    A Hugging Face id is downloaded once, to `cache` (None: where huggingface_hub keeps everything).
+    """
     path = Path(source).expanduser()
     if path.suffix == ".safetensors" and not path.is_file():
         raise ModelNotFound(f"There is no base model file {path}.")
@@ -30,7 +33,15 @@ def load_pipeline(source: str, device: torch.device, dtype: torch.dtype) -> Any:
         if path.is_file():
             pipeline = _from_checkpoint(path, options)
         else:
-            pipeline = DiffusionPipeline.from_pretrained(source, local_files_only=path.is_dir(), **_safe(path, options))
+            pipeline = DiffusionPipeline.from_pretrained(
+                source,
+                cache_dir=cache,
+                local_files_only=path.is_dir(),
+                # SD 1.x brings a safety checker, which is not used here; SDXL knows none and takes no notice
+                safety_checker=None,
+                requires_safety_checker=False,
+                **options,
+            )
     except (OSError, ValueError, KeyError, RuntimeError, AdapterInvalid) as error:
         raise ModelUnreadable(f"The base model {source} cannot be loaded: {_first_line(error)}") from error
     if not isinstance(pipeline, StableDiffusionPipeline | StableDiffusionXLPipeline):
@@ -56,14 +67,6 @@ def pick_dtype(wanted: str, device: torch.device) -> torch.dtype:
         return torch.float32 if device.type == "cpu" else torch.float16
     dtype: torch.dtype = getattr(torch, wanted)
     return dtype
-
-
-def _safe(path: Path, options: dict[str, Any]) -> dict[str, Any]:
-    """SD 1.x folders name a safety checker that is not used here; SDXL's know none."""
-    index = path / "model_index.json"
-    if path.is_dir() and (not index.is_file() or "safety_checker" not in index.read_text(encoding="utf-8")):
-        return options
-    return options | {"safety_checker": None, "requires_safety_checker": False} if path.is_dir() else options
 
 
 def _from_checkpoint(path: Path, options: dict[str, Any]) -> Any:

@@ -1,0 +1,62 @@
+"""Base models come as a diffusers folder, a Hugging Face id, or one .safetensors checkpoint."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from engine import ModelNotFound, ModelUnreadable
+from engine.config import BUILTIN_FOLDER
+from engine.pipeline.load import load_pipeline, pick_device, pick_dtype
+
+from ..checkpoint import write_checkpoint
+from ..conftest import same, weights_of
+
+CPU = torch.device("cpu")
+
+
+def test_a_checkpoint_in_the_original_layout_gives_the_same_weights_as_the_folder(builtin: Any, tmp_path: Path) -> None:
+    """One file in CompVis' names, no download: UNet, text encoder and autoencoder equal bit for bit."""
+    loaded = load_pipeline(str(write_checkpoint(builtin, tmp_path / "model.safetensors")), CPU, torch.float32)
+    assert same(weights_of(builtin), weights_of(loaded))
+    assert same(builtin.vae.state_dict(), loaded.vae.state_dict())
+    assert loaded.scheduler.config.prediction_type == builtin.scheduler.config.prediction_type
+    assert loaded.tokenizer("a red flower").input_ids == builtin.tokenizer("a red flower").input_ids
+
+
+def test_a_hugging_face_id_is_looked_up_in_the_hubs_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, builtin: Any
+) -> None:
+    """`owner/name` loads what the hub's cache holds, through huggingface_hub itself, offline."""
+    commit = "0" * 40
+    home = tmp_path / "models--loraloom--builtin"
+    shutil.copytree(BUILTIN_FOLDER / "model", home / "snapshots" / commit)
+    (home / "refs").mkdir()
+    (home / "refs" / "main").write_text(commit)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("diffusers.pipelines.pipeline_utils.HF_HUB_OFFLINE", True, raising=False)
+    loaded = load_pipeline("loraloom/builtin", CPU, torch.float32, cache=tmp_path)
+    assert same(weights_of(builtin), weights_of(loaded))
+
+
+def test_what_is_not_there_and_what_is_no_model_are_told_apart(tmp_path: Path) -> None:
+    """A missing file is not found; a folder without a model cannot be read; both sentences name it."""
+    with pytest.raises(ModelNotFound, match="gone.safetensors"):
+        load_pipeline(str(tmp_path / "gone.safetensors"), CPU, torch.float32)
+    with pytest.raises(ModelUnreadable, match=str(tmp_path)):
+        load_pipeline(str(tmp_path), CPU, torch.float32)
+    (tmp_path / "text.safetensors").write_bytes(b"<html>not a model</html>")
+    with pytest.raises(ModelUnreadable, match="web page"):
+        load_pipeline(str(tmp_path / "text.safetensors"), CPU, torch.float32)
+
+
+def test_half_precision_is_for_graphics_cards() -> None:
+    """float32 on the CPU, float16 elsewhere, and what is asked for by name."""
+    assert pick_dtype("auto", CPU) is torch.float32
+    assert pick_dtype("auto", torch.device("cuda")) is torch.float16
+    assert pick_dtype("bfloat16", CPU) is torch.bfloat16
+    assert pick_device("cpu") == CPU
