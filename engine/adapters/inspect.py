@@ -88,11 +88,10 @@ def _hashes(path: Path, data_start: int) -> tuple[str, str]:
 
 
 def _count(modules: Iterable[str]) -> dict[str, int]:
-    counts: dict[str, int] = {}
+    counts = dict.fromkeys(("unet", "text_encoder", "text_encoder_2"), 0)
     for module in modules:
-        part = next((part for prefix, part in _PARTS if module.startswith(prefix)), "unet")
-        counts[part] = counts.get(part, 0) + 1
-    return counts
+        counts[next((part for prefix, part in _PARTS if module.startswith(prefix)), "unet")] += 1
+    return {part: count for part, count in counts.items() if count}
 
 
 def _triggers(metadata: Mapping[str, str]) -> tuple[str, ...]:

@@ -47,7 +47,7 @@ class LowRank:
         return self.up.shape[0] == weight.shape[0] and self.down.shape[1] == weight[0].numel()
 
     def add_to(self, total: torch.Tensor, pristine: torch.Tensor, strength: float) -> None:
-        """total += strength * D, in place. `total` (out, in * kernel) float32; `pristine` is W, for formats that need it."""
+        """total += strength * D, in place. `total` (out, in * kernel) float32; `pristine` is W."""
         total.addmm_(self.up, self.down, alpha=strength)
 
     def to(self, device: torch.device) -> LowRank:

@@ -45,7 +45,7 @@ def test_a_hugging_face_id_is_looked_up_in_the_hubs_cache(
 
 def test_what_is_not_there_and_what_is_no_model_are_told_apart(tmp_path: Path) -> None:
     """A missing file is not found; a folder without a model cannot be read; both sentences name it."""
-    with pytest.raises(ModelNotFound, match="gone.safetensors"):
+    with pytest.raises(ModelNotFound, match=r"gone\.safetensors"):
         load_pipeline(str(tmp_path / "gone.safetensors"), CPU, torch.float32)
     with pytest.raises(ModelUnreadable, match=str(tmp_path)):
         load_pipeline(str(tmp_path), CPU, torch.float32)
