@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 from engine import Fleet, LocalFleet, Scheduler
 
@@ -12,7 +15,11 @@ from .config import BotConfig
 from .jobs import Runner
 from .jobs.poster import Poster
 from .orders import Orders
-from .store import open_store
+from .store import Store, open_store
+
+log = logging.getLogger(__name__)
+
+DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +38,22 @@ async def open_parts(config: BotConfig, poster: Poster, fleet: Fleet | None = No
         await store.adopt_builtins()
         folders = (*config.engine.adapter_folders, store.adapters_folder)
         local = replace(config.engine, adapter_folders=folders)
-        runner = Runner(store, fleet or LocalFleet(local), Scheduler(), poster)
+        runner = Runner(store, fleet or LocalFleet(local), Scheduler(), poster, model=config.engine.model)
+        pruning = asyncio.create_task(_prune_daily(store, config.data.keep_pictures_days), name="pruning")
         try:
             yield Parts(Orders(store, runner, limit=config.limits.jobs_per_member), runner)
         finally:
+            pruning.cancel()
+            await asyncio.wait({pruning})
             await runner.aclose()
+
+
+async def _prune_daily(store: Store, days: int) -> None:
+    """No picture is kept longer than `days`, looked after now and every day; 0 is for ever."""
+    while days:
+        try:
+            if gone := await store.jobs.prune(days * DAY):
+                log.info("Threw %d pictures away that were older than %d days", gone, days)
+        except Exception:
+            log.exception("old pictures could not be thrown away; the next try is tomorrow")
+        await asyncio.sleep(DAY.total_seconds())

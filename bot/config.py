@@ -39,6 +39,10 @@ class Data:
     """[data]. Everything the bot remembers lies in one folder; a relative one starts beside the configuration file."""
 
     folder: Path = Path("data")
+    keep_pictures_days: int = 90  # 0: for ever
+
+    def __post_init__(self) -> None:
+        _within("keep_pictures_days", self.keep_pictures_days, 0, 36500)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

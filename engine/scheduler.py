@@ -97,6 +97,9 @@ class Scheduler:
             overtaken.bypassed += 1
         self._now = max(self._now, chosen.start)
         del self._queue[chosen.waiting.job]
+        if not self._queue:  # an idle line owes nobody anything, and remembers nobody
+            self._now = max(self._finish.values())
+            self._finish.clear()
         return chosen.waiting, worker.id
 
     def _in_order(self) -> list[_Queued]:

@@ -52,7 +52,7 @@ def database_url(database: str | Path) -> URL:
 def connect(url: URL, *, writes: bool, foreign_keys: bool = True) -> AsyncEngine:
     """An engine whose transactions on SQLite begin at once for writing, or cannot write at all."""
     pool = {"pool_size": 1, "max_overflow": 0} if writes else {"pool_size": 4}
-    connections = create_async_engine(url, **pool)
+    connections = create_async_engine(url, hide_parameters=True, **pool)  # they hold prompts and interaction tokens
     if connections.dialect.name == "sqlite":
         _prepare_sqlite(connections, _pragmas(writes, foreign_keys), "BEGIN IMMEDIATE" if writes else "BEGIN")
     return connections

@@ -9,6 +9,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable
+from datetime import datetime
 from pathlib import Path
 from typing import IO
 
@@ -31,6 +32,16 @@ class PictureFolder:
     async def remove(self, names: Iterable[str]) -> None:
         """No file of these names is in the folder."""
         await asyncio.to_thread(self._remove, tuple(names))
+
+    async def prune(self, before: datetime) -> int:
+        """No file was written before that time; gives how many went. Files that no row knows of go like the others."""
+        return await asyncio.to_thread(self._prune, before.timestamp())
+
+    def _prune(self, before: float) -> int:
+        old = [path for path in self.folder.iterdir() if path.is_file() and path.stat().st_mtime < before]
+        for path in old:
+            path.unlink(missing_ok=True)
+        return len(old)
 
     def _remove(self, names: tuple[str, ...]) -> None:
         for name in names:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy import ColumnElement, Update, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import undefer
 
 from engine import Request, Result
 
@@ -28,7 +29,10 @@ def utc_now() -> datetime:
 
 
 class JobRows:
-    """Jobs by id. A method that gives a bool gives False when somebody else changed the job first."""
+    """Jobs by id. A method that gives a bool gives False when somebody else changed the job first.
+
+    Lists of jobs come without the pictures that their drawing started from.
+    """
 
     def __init__(self, database: Database, pictures: PictureFolder, now: Callable[[], datetime] = utc_now) -> None:
         self._database = database
@@ -39,8 +43,8 @@ class JobRows:
 
     async def get(self, job_id: str) -> Job | None:
         async with self._database.read() as session:
-            row = await session.get(JobRow, job_id)
-            return None if row is None else self._job(row)
+            row = await session.get(JobRow, job_id, options=[undefer(JobRow.image)])
+            return None if row is None else self._job(row, row.image)
 
     async def unfinished(self, member_id: int) -> tuple[Job, ...]:
         """The member's jobs that have not come to an end, oldest first."""
@@ -51,12 +55,13 @@ class JobRows:
         return await self._list(JobRow.told.is_(False))
 
     async def history(self, member_id: int, number: int, size: int) -> Page:
+        """What the member has not deleted."""
+        mine = (JobRow.member_id == member_id, ~JobRow.pictures.any(PictureRow.deleted))
         async with self._database.read() as session:
-            mine = JobRow.member_id == member_id
-            count = await session.scalar(select(func.count()).select_from(JobRow).where(mine)) or 0
+            count = await session.scalar(select(func.count()).select_from(JobRow).where(*mine)) or 0
             pages = max(1, -(-count // size))
             number = min(max(1, number), pages)
-            newest = select(JobRow).where(mine).order_by(JobRow.created_at.desc(), JobRow.id.desc())
+            newest = select(JobRow).where(*mine).order_by(JobRow.created_at.desc(), JobRow.id.desc())
             rows = await session.scalars(newest.limit(size).offset((number - 1) * size))
             return Page(tuple(self._job(row) for row in rows), number, pages)
 
@@ -73,9 +78,10 @@ class JobRows:
         The same interaction again gives the job that it already has.
         """
         async with self._database.write() as session:
-            row = await session.scalar(select(JobRow).where(JobRow.interaction_id == order.interaction_id))
+            known = select(JobRow).where(JobRow.interaction_id == order.interaction_id)
+            row = await session.scalar(known.options(undefer(JobRow.image)))
             if row is not None:
-                return self._job(row)
+                return self._job(row, row.image)
             if await _num_unfinished(session, order.who.member_id) >= limit:
                 return None
             session.add(row := _row(order, self._now()))
@@ -83,9 +89,9 @@ class JobRows:
             await session.execute(used)
             await session.flush()
             await session.refresh(row)
-            return self._job(row)
+            return self._job(row, order.request.image)
 
-    async def acked(self, job_id: str, channel_id: int, message_id: int) -> None:
+    async def acked(self, job_id: str, channel_id: int, message_id: int | None) -> None:
         """The job's message is known, unless the result was posted meanwhile; a job only received is now acked."""
         where = {"message_channel_id": channel_id, "message_id": message_id}
         async with self._database.write() as session:
@@ -113,7 +119,7 @@ class JobRows:
         """The pictures of the running attempt are on disk and in the row, and the request is complete."""
         files = await self._pictures.write(job.id, job.attempt, result.pictures)
         values = {
-            "request": to_json(replace(result.request, image=job.request.image)),
+            "request": to_json(result.request),
             "report": _report(job.request, result),
             "seconds": result.seconds,
         }
@@ -136,7 +142,8 @@ class JobRows:
         return await self._finish(job_id, (S.POSTING,), S.POSTED, told=True, **where)
 
     async def dead(self, job_id: str, sentence: str) -> bool:
-        return await self._finish(job_id, UNFINISHED, S.DEAD, told=True, sentence=sentence)
+        """The job is given up, drawn or not; its member is still to be told."""
+        return await self._finish(job_id, UNFINISHED, S.DEAD, sentence=sentence)
 
     async def failed(self, job_id: str, attempt: int | None, sentence: str) -> bool:
         """`attempt` None: whichever is the last."""
@@ -155,7 +162,15 @@ class JobRows:
         async with self._database.write() as session:
             names = (await session.scalars(select(PictureRow.file).where(PictureRow.job_id == job_id))).all()
             await session.execute(update(PictureRow).where(PictureRow.job_id == job_id).values(deleted=True))
+            await session.execute(_without_image(JobRow.id == job_id))
         await self._pictures.remove(names)
+
+    async def prune(self, age: timedelta) -> int:
+        """No picture older than `age` is kept, neither drawn nor sent along; gives how many were on the disk."""
+        before = self._now() - age
+        async with self._database.write() as session:
+            await session.execute(_without_image(JobRow.finished_at < before))
+        return await self._pictures.prune(before)
 
     async def _finish(self, job_id: str, was: Collection[JobState], state: JobState, **values: Any) -> bool:
         return await self._move(job_id, was, state, finished_at=self._now(), **values)
@@ -186,9 +201,9 @@ class JobRows:
             rows = await session.scalars(select(JobRow).where(*where).order_by(JobRow.created_at, JobRow.id))
             return tuple(self._job(row) for row in rows)
 
-    def _job(self, row: JobRow) -> Job:
+    def _job(self, row: JobRow, image: bytes | None = None) -> Job:
         who = Who(row.member_id, row.member_name, row.guild_id, row.channel_id)
-        request = from_json(row.request)
+        request = from_json(row.request, image)
         order = Order(row.interaction_id, row.application_id, row.token, row.asked_at, who, request, row.parent_job)
         return Job(
             id=row.id,
@@ -216,6 +231,11 @@ def _report(request: Request, result: Result) -> list[str]:
     return [str(replace(report, name=names.get(report.name, report.name))) for report in result.reports]
 
 
+def _without_image(*where: ColumnElement[bool]) -> Update:
+    """Start pictures become empty, not null: a job that had one cannot be drawn again without it."""
+    return update(JobRow).where(*where, JobRow.image.is_not(None)).values(image=b"")
+
+
 async def _num_unfinished(session: AsyncSession, member_id: int) -> int:
     mine = (JobRow.member_id == member_id, JobRow.state.in_(UNFINISHED))
     return await session.scalar(select(func.count()).select_from(JobRow).where(*mine)) or 0
@@ -233,6 +253,7 @@ def _row(order: Order, now: datetime) -> JobRow:
         guild_id=order.who.guild_id,
         channel_id=order.who.channel_id,
         request=to_json(order.request),
+        image=order.request.image,
         parent_job=order.parent_job,
         nonce=f"loom-{job_id}",
         state=S.RECEIVED,

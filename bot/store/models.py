@@ -15,6 +15,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Text,
@@ -94,7 +95,10 @@ class EntryRow(Base):
 
 
 class JobRow(Base):
-    """One order and what became of it. `told`: its member has been shown how it ended."""
+    """One order and what became of it. `told`: its member has been shown how it ended.
+
+    `image` is the picture the drawing starts from: read only when one job is asked for, and empty once thrown away.
+    """
 
     __tablename__ = "jobs"
     __table_args__ = (Index(None, "member_id", "created_at"), Index(None, "state"))
@@ -108,6 +112,7 @@ class JobRow(Base):
     guild_id: Mapped[int | None]
     channel_id: Mapped[int]
     request: Mapped[dict[str, Any]]
+    image: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True)
     parent_job: Mapped[str | None] = mapped_column(ForeignKey("jobs.id", ondelete="SET NULL"))
     nonce: Mapped[str] = mapped_column(String(25), unique=True)
     state: Mapped[JobState] = mapped_column(

@@ -41,6 +41,7 @@ def upgrade() -> None:
         sa.Column("guild_id", sa.BigInteger(), nullable=True),
         sa.Column("channel_id", sa.BigInteger(), nullable=False),
         sa.Column("request", sa.JSON(), nullable=False),
+        sa.Column("image", sa.LargeBinary(), nullable=True),
         sa.Column("parent_job", sa.String(length=20), nullable=True),
         sa.Column("nonce", sa.String(length=25), nullable=False),
         sa.Column("state", sa.String(length=16), nullable=False),

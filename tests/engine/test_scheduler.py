@@ -109,6 +109,18 @@ def test_the_same_job_twice_is_refused() -> None:
         scheduler.add(waiting("a"))
 
 
+def test_an_idle_line_owes_nobody_anything() -> None:
+    """When nothing waits any more, past work is forgotten: members are equal again, and memory does not grow."""
+    scheduler = Scheduler()
+    for i in range(10):
+        scheduler.add(waiting(str(i), member=1, cost=100))
+    drain(scheduler)
+    assert scheduler._finish == {}
+    scheduler.add(waiting("first", member=1))
+    scheduler.add(waiting("second", member=2))
+    assert drain(scheduler) == ["first", "second"]
+
+
 @given(st.lists(st.tuples(st.integers(0, 4), st.floats(0.1, 20), st.sampled_from("xyz")), min_size=1, max_size=40))
 def test_every_job_is_picked_exactly_once(jobs: list[tuple[int, float, str]]) -> None:
     """Nothing is lost and nothing comes twice, in whatever order members and adapters arrive."""
