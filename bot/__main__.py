@@ -100,10 +100,11 @@ def _interruptible(work: Coroutine[Any, Any, int]) -> int:
 
 
 def _log(level: int) -> None:
-    """Our own doings and Discord's at `level`; of every other library only what it warns of."""
+    """Our own doings at `level`. Of other libraries what they warn of; of discord.py no details, which hold tokens."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
-    for name in ("bot", "engine", "discord"):
+    for name in ("bot", "engine"):
         logging.getLogger(name).setLevel(level)
+    logging.getLogger("discord").setLevel(logging.INFO)
 
 
 def _complain(sentence: str, status: int) -> int:

@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 from typing import Any
 from urllib.parse import urlsplit
 
+import aiohttp
 import discord
 import yarl
 from discord import app_commands
@@ -29,7 +30,7 @@ EXTENSIONS = ("bot.cogs.imagine", "bot.cogs.history", "bot.cogs.lora", "bot.cogs
 
 
 class LoginRefused(Exception):
-    """Discord does not know the token; the sentence says what to do."""
+    """Discord did not let the bot in; the sentence says what to do."""
 
 
 class Tree(app_commands.CommandTree["Bot"]):
@@ -76,6 +77,8 @@ class Bot(commands.Bot):
             await self.start(token)
         except discord.LoginFailure as error:
             raise LoginRefused("Discord refuses the token; copy it again from the application's Bot page.") from error
+        except aiohttp.ClientConnectionError as error:  # only of the login: later ones are tried again
+            raise LoginRefused(f"Discord cannot be reached ({error}); is this machine online? Start again.") from error
 
     async def start_work(self) -> None:
         """Jobs are drawn from here on, also those that an earlier process left."""

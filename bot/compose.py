@@ -19,7 +19,7 @@ from .store import Store, open_store
 
 log = logging.getLogger(__name__)
 
-DAY = timedelta(days=1)
+PRUNE_EVERY = 24 * 60 * 60.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +52,8 @@ async def _prune_daily(store: Store, days: int) -> None:
     """No picture is kept longer than `days`, looked after now and every day; 0 is for ever."""
     while days:
         try:
-            if gone := await store.jobs.prune(days * DAY):
+            if gone := await store.jobs.prune(timedelta(days=days)):
                 log.info("Threw %d pictures away that were older than %d days", gone, days)
         except Exception:
             log.exception("old pictures could not be thrown away; the next try is tomorrow")
-        await asyncio.sleep(DAY.total_seconds())
+        await asyncio.sleep(PRUNE_EVERY)

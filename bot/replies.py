@@ -29,7 +29,7 @@ Reply = Callable[[Any], str]
 
 
 def _sentence(error: Exception) -> str:
-    return safe(str(error), 1500) or "That did not work."
+    return safe(str(error), 900) or "That did not work."
 
 
 REPLIES: dict[type[BaseException], Reply] = {

@@ -17,7 +17,7 @@ import numpy
 from safetensors.numpy import save_file
 
 from bot.jobs import Runner, Undeliverable, Unreachable
-from bot.orders import Job, Order, Press, Who
+from bot.orders import Job, Order, Press, Ticket, Who
 from bot.store import Store, open_store
 from engine import (
     AdapterReport,
@@ -175,11 +175,8 @@ class FakeLine:
     async def cancel(self, job_id: str) -> bool:
         return await self.store.jobs.cancelled(job_id, "Cancelled.")
 
-    def place(self, job_id: str) -> int:
-        return self.submitted.index(job_id) + 1
-
-    def wait(self, job_id: str) -> float | None:
-        return None
+    def ticket(self, job: Job) -> Ticket:
+        return Ticket(job.id, self.submitted.index(job.id) + 1 if job.id in self.submitted else self.waiting + 1)
 
     def family(self, model: str = "") -> str:
         return self.model_family
@@ -191,6 +188,7 @@ class FakePoster:
 
     outages: int = 0
     gone: bool = False
+    refuses_pictures: bool = False
     defect: Exception | None = None
     slow: asyncio.Event | None = None  # progress is under way until it is set
     shown: list[tuple[str, Progress]] = field(default_factory=list)
@@ -204,6 +202,8 @@ class FakePoster:
 
     async def post(self, job: Job, nonce: str) -> tuple[int, int]:
         self._reach()
+        if self.refuses_pictures:
+            raise Undeliverable("too large")
         self.posts.append((job, nonce))
         return CHANNEL, 5000 + len(self.posts)
 

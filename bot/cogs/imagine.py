@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import discord
@@ -11,6 +12,7 @@ from discord.ext import commands
 
 from engine import AdapterUse, Request
 
+from ..orders import Ticket
 from ..views import asking
 from .options import AdapterName, ModelName, SamplerName, Size, read_image
 
@@ -76,11 +78,15 @@ class Imagine(commands.Cog):
             sampler=sampler,
             seed=seed,
             count=count,
-            image=await read_image(interaction, image),
             strength=strength,
         )
-        ticket = await interaction.client.orders.imagine(asking.order(interaction, request))
-        await asking.acknowledge(interaction, ticket)
+        await asking.place(interaction, _ordered(interaction, request, image))
+
+
+async def _ordered(interaction: asking.Interaction, request: Request, image: discord.Attachment | None) -> Ticket:
+    if image is not None:
+        request = replace(request, image=await read_image(interaction, image))
+    return await interaction.client.orders.imagine(asking.order(interaction, request))
 
 
 async def setup(bot: Bot) -> None:

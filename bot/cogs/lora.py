@@ -15,11 +15,14 @@ if TYPE_CHECKING:
     from ..client import Bot
 
 
+LISTED = 100  # more than one message holds, which says that there are more
+
+
 class Lora(commands.GroupCog, name="lora", description="The adapters you can draw with."):
     @app_commands.command(name="list", description="Lists the adapters you can draw with.")
     @app_commands.describe(search="A part of the name.")
     async def list_(self, interaction: asking.Interaction, search: Range[str, 0, 100] = "") -> None:
-        found = await interaction.client.orders.adapters(asking.who(interaction), search.strip())
+        found = await interaction.client.orders.adapters(asking.who(interaction), search.strip(), limit=LISTED)
         await interaction.response.send_message(view=lists.adapters(found, search), ephemeral=True)
 
     @app_commands.command(description="Shows what an adapter is: its words, its maker, what it fits.")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import aiohttp
 import discord
 from discord import app_commands
 
-from engine import BUILTIN, SAMPLERS, BadRequest, ImageUnreadable
+from engine import BUILTIN, SAMPLERS, BadRequest, ImageUnreadable, ModelNotFound
 
 from ..views import asking
 
@@ -61,7 +62,10 @@ class ModelName(app_commands.Transformer):
     """The name of a base model from the configuration."""
 
     async def transform(self, interaction: discord.Interaction[Any], value: str, /) -> str:
-        return value.strip()
+        name = value.strip()
+        if interaction.client.config.engine.source_of(name) is None:
+            raise ModelNotFound(f"There is no model called {name[:50]!r} here; choose one that is offered.")
+        return name
 
     async def autocomplete(  # type: ignore[override]
         self, interaction: discord.Interaction[Any], value: str, /
@@ -90,14 +94,14 @@ def read_size(text: str) -> tuple[int, int]:
     return int(square or width), int(square or height)
 
 
-async def read_image(interaction: asking.Interaction, image: discord.Attachment | None) -> bytes | None:
-    """The picture sent along. It may take longer than Discord waits for a first answer, so that one is given before."""
-    if image is None:
-        return None
+async def read_image(interaction: asking.Interaction, image: discord.Attachment) -> bytes:
+    """The picture sent along, where it is one and not too large."""
     most = interaction.client.config.limits.image_megabytes
     if image.size > most << 20:
         raise ImageUnreadable(f"That picture has {image.size / (1 << 20):.1f} MB; {most} MB is the most.")
     if (image.content_type or "").split(";")[0] not in IMAGE_TYPES:
         raise ImageUnreadable("That file is no picture that I can read; send a PNG, JPEG or WebP.")
-    await asking.promise(interaction, "Reading your picture…")
-    return await image.read()
+    try:
+        return await image.read()
+    except (discord.HTTPException, aiohttp.ClientError, OSError) as error:
+        raise ImageUnreadable("Your picture could not be fetched from Discord; send it once more.") from error

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from engine import Progress
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0  # seconds between tries
+NOT_SHOWN = "The pictures are drawn, but could not be shown here. /history has them."
 Sleep = Callable[[float], Awaitable[None]]
 T = TypeVar("T")
 
@@ -33,11 +33,10 @@ class Outbox:
 
     async def progress(self, job: Job, progress: Progress) -> None:
         """The member has seen how far the job is, or will see the next step instead."""
-        with suppress(Unreachable, Undeliverable):
-            await self._poster.progress(job, progress)
+        await self._poster.progress(job, progress)
 
     async def post(self, job_id: str) -> None:
-        """A rendered job is posted, or dead when nobody will ever take it."""
+        """A rendered job is posted, or dead when nobody will ever take its pictures: then that is told."""
         if not await self._store.jobs.posting(job_id):
             return
         job = await self._store.jobs.get(job_id)
@@ -46,12 +45,13 @@ class Outbox:
             channel_id, message_id = await self._insist(lambda: self._poster.post(job, job.nonce))
         except Undeliverable as refusal:
             log.warning("job %s cannot be shown: %s", job_id, refusal)
-            await self._store.jobs.dead(job_id, "The pictures could not be shown where they were asked for.")
+            await self._store.jobs.dead(job_id, NOT_SHOWN)
+            await self.close(job_id)
         else:
             await self._store.jobs.posted(job_id, channel_id, message_id)
 
     async def close(self, job_id: str) -> None:
-        """The member has seen that the job failed or was cancelled, if there is still a place to see it."""
+        """The member has seen that the job ended without pictures, if there is still a place to see it."""
         job = await self._store.jobs.get(job_id)
         assert job is not None, "a job row is never removed before it is told"
         try:

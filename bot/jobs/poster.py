@@ -10,7 +10,7 @@ from ..orders.values import Job
 
 
 class Poster(Protocol):
-    """Every method raises `Unreachable` when the other side cannot be reached now; the runner tries again later."""
+    """`post` and `close` raise `Unreachable` when the other side cannot be reached now, `Undeliverable` when never."""
 
     async def progress(self, job: Job, progress: Progress) -> None:
         """Shows how far a running job is. Called at most every 2 s a job; failures are the poster's to swallow."""
@@ -19,7 +19,7 @@ class Poster(Protocol):
         """Shows the finished pictures and gives (channel id, message id). Idempotent for the same nonce."""
 
     async def close(self, job: Job) -> None:
-        """Shows that a job failed or was cancelled, with `job.sentence`. Idempotent."""
+        """Shows that a job failed, was cancelled or could not be posted, with `job.sentence`. Idempotent."""
 
 
 class Unreachable(Exception):

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from engine import (
+    BUILTIN,
     Attempt,
     Done,
     Dropped,
@@ -25,7 +26,7 @@ from engine import (
     WorkerId,
 )
 
-from ..orders.values import Job, JobState
+from ..orders.values import Job, JobState, Ticket
 from .outbox import Outbox
 from .poster import Poster
 
@@ -69,6 +70,7 @@ class Runner:
         scheduler: Scheduler,
         poster: Poster,
         *,
+        model: str = BUILTIN,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -76,6 +78,8 @@ class Runner:
         self._fleet = fleet
         self._scheduler = scheduler
         self._outbox = Outbox(store, poster, sleep)
+        self._model = model  # what is drawn with where the request names none
+        self._families: dict[str, str] = {}  # of the models that workers held so far
         self._clock = clock
         self._runs: dict[str, _Run] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -131,23 +135,21 @@ class Runner:
     def running(self) -> int:
         return len(self._runs)
 
-    def place(self, job_id: str) -> int:
-        """The job's place in line; 1 means next or running."""
-        return max(1, self._scheduler.place(job_id))
-
-    def wait(self, job_id: str) -> float | None:
-        """Seconds until the job is likely done, judged by the jobs before it. None before the first one is done."""
-        if self._pace is None:
-            return None
-        line = self._scheduler.order()[: self._scheduler.place(job_id)]
-        costs = [waiting.cost for waiting in line] + [run.waiting.cost for run in self._runs.values()]
-        slots = sum(worker.slots for worker in self._fleet.workers().values())
-        return self._pace * sum(costs) / max(1, slots)
+    def ticket(self, job: Job) -> Ticket:
+        """Where the job is in line, or would be if it joined now, and when it is likely done."""
+        joins = job.state in (JobState.RECEIVED, JobState.ACKED) and job.id not in self._scheduler
+        if joins:
+            self._scheduler.add(self._as_waiting(job))
+        place = self._scheduler.place(job.id)
+        ahead = self._scheduler.order()[:place]
+        if joins:
+            self._scheduler.drop(job.id)
+        return Ticket(job.id, max(1, place), self._seconds(ahead))
 
     def family(self, model: str = "") -> str:
-        """The family of a base model that some worker holds ("": of any worker's), or "" when none does."""
-        holds = [worker.holds for worker in self._fleet.workers().values()]
-        return next((held.family for held in holds if model in ("", held.model)), "")
+        """The family of a base model ("": the default one), or "" while no worker has held it."""
+        self._note_families()
+        return self._families.get(model or self._model, "")
 
     # taking up
 
@@ -167,7 +169,7 @@ class Runner:
 
     def _enqueue(self, job: Job) -> None:
         if job.id not in self._scheduler:
-            self._scheduler.add(_as_waiting(job))
+            self._scheduler.add(self._as_waiting(job))
         self._wake.set()
 
     # running
@@ -212,6 +214,7 @@ class Runner:
         else:
             del self._runs[event.job]
             self._wake.set()
+            self._note_families()
             self._spawn(event.job, self._conclude(run, run.job, event))
 
     def _show(self, run: _Run, job: Job, progress: Progress) -> None:
@@ -256,6 +259,23 @@ class Runner:
         await _shown(run)
         await self._outbox.close(job_id)
 
+    def _note_families(self) -> None:
+        for worker in self._fleet.workers().values():
+            self._families[worker.holds.model] = worker.holds.family
+
+    def _seconds(self, ahead: Iterable[Waiting]) -> float | None:
+        """Until these and what runs are likely done. None before the first job is."""
+        if self._pace is None:
+            return None
+        costs = [waiting.cost for waiting in (*ahead, *(run.waiting for run in self._runs.values()))]
+        slots = sum(worker.slots for worker in self._fleet.workers().values())
+        return self._pace * sum(costs) / max(1, slots)
+
+    def _as_waiting(self, job: Job) -> Waiting:
+        request = job.request
+        adapters = frozenset(use.sha256 or use.name for use in request.adapters)
+        return Waiting(job.id, job.order.who.member_id, cost(request), request.model or self._model, adapters)
+
     def _learn(self, cost: float, seconds: float) -> None:
         pace = seconds / cost
         self._pace = pace if self._pace is None else 0.7 * self._pace + 0.3 * pace
@@ -283,10 +303,8 @@ class Runner:
         except Exception:
             log.exception("job %s is given up", job_id)
             self._runs.pop(job_id, None)
-            if await self._jobs.failed(job_id, None, DEFECT):
+            if await self._jobs.failed(job_id, None, DEFECT) or await self._jobs.dead(job_id, DEFECT):
                 await self._outbox.close(job_id)
-            else:
-                await self._jobs.dead(job_id, DEFECT)
 
 
 async def _shown(run: _Run | None) -> None:
@@ -299,9 +317,3 @@ def cost(request: Request) -> float:
     """Seconds of work, in proportion: steps times pixels times pictures."""
     pixels = (request.width or USUAL_SIDE) * (request.height or USUAL_SIDE)
     return SECONDS_A_STEP * request.steps * request.count * pixels / USUAL_SIDE**2
-
-
-def _as_waiting(job: Job) -> Waiting:
-    request = job.request
-    adapters = frozenset(use.sha256 or use.name for use in request.adapters)
-    return Waiting(job.id, job.order.who.member_id, cost(request), request.model, adapters)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Protocol
 
-from engine import AdapterMismatch, AdapterNotFound, AdapterUse, Request, untagged
+from engine import AdapterMismatch, AdapterNotFound, AdapterUse, ImageUnreadable, Request, untagged
 
 from .errors import JobUnknown, NotInMix, QueueFull, TooLate
 from .values import CatalogEntry, Job, Order, Page, Press, Queue, Ticket, Who
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from ..store import Store
 
 PAGE = 10
+_SHOWN = 100  # characters of a name that was not found
 _NAMES = 1000  # how many names are looked through for one like the name that was not found
 
 
@@ -28,21 +30,20 @@ class Line(Protocol):
     def running(self) -> int: ...
     async def submit(self, job_id: str) -> None: ...
     async def cancel(self, job_id: str) -> bool: ...
-    def place(self, job_id: str) -> int: ...
-    def wait(self, job_id: str) -> float | None: ...
+    def ticket(self, job: Job) -> Ticket: ...
     def family(self, model: str = "") -> str: ...
 
 
 class Orders:
     """Every method is one thing a member can ask for. `limit` is how many unfinished jobs one person may have."""
 
-    def __init__(self, store: Store, line: Line, *, limit: int = 5) -> None:
+    def __init__(self, store: Store, line: Line, *, limit: int = 10) -> None:
         self._store = store
         self._line = line
         self._limit = limit
 
     async def imagine(self, order: Order) -> Ticket:
-        """The order is recorded and in line. The same interaction twice is one job and gives its ticket again."""
+        """The order is recorded, and goes in line once `acked`. The same interaction twice is one job."""
         request, entries = await self._resolved(untagged(order.request), order.who)
         order = replace(order, request=request)
         job = await self._store.jobs.record(order, limit=self._limit, entry_ids={entry.id for entry in entries})
@@ -50,20 +51,26 @@ class Orders:
             raise QueueFull(
                 f"You have {self._limit} unfinished jobs, the most one person may have. Wait or cancel one."
             )
-        await self._line.submit(job.id)
-        return self._ticket(job.id)
+        return self._line.ticket(job)
 
     async def again(
         self, job_id: str, press: Press, *, vary: bool = False, weights: Mapping[str, float] | None = None
     ) -> Ticket:
         """One's own job is ordered once more: as it was, with another seed (`vary`), or with other weights by name."""
         job = await self.open_job(job_id, press.who)
+        if job.request.image == b"":
+            raise ImageUnreadable("The picture that this started from is no longer kept; send it again with /imagine.")
         request = replace(job.request, seed=None) if vary else job.request
         return await self.imagine(press.order(_reweighted(request, weights or {}), job.id))
 
-    async def acked(self, job_id: str, channel_id: int, message_id: int) -> None:
-        """The member has been answered with this message, which the result will replace."""
+    async def acked(self, job_id: str, channel_id: int, message_id: int | None) -> None:
+        """The member was answered with this message, which the result will replace, and the job is in line."""
         await self._store.jobs.acked(job_id, channel_id, message_id)
+        await self._line.submit(job_id)
+
+    async def unanswered(self, job_id: str) -> None:
+        """The answer came too late for Discord: the job never runs, for its member will order again."""
+        await self._store.jobs.unanswered(job_id)
 
     async def cancel(self, job_id: str, who: Who) -> Job:
         """The job is cancelled and its member will see so. Raises TooLate once its pictures are drawn."""
@@ -93,7 +100,7 @@ class Orders:
     async def queue(self, who: Who) -> Queue:
         """The line as it is now, with one's own unfinished jobs."""
         mine = await self._store.jobs.unfinished(who.member_id)
-        return Queue(self._line.waiting, self._line.running, tuple((job, self._ticket(job.id)) for job in mine))
+        return Queue(self._line.waiting, self._line.running, tuple((job, self._line.ticket(job)) for job in mine))
 
     async def adapters(
         self, who: Who, needle: str = "", family: str | None = None, limit: int = 25
@@ -142,12 +149,10 @@ class Orders:
 
     async def _missing(self, who: Who, name: str) -> CatalogEntry:
         names = {entry.name.casefold(): entry.name for entry in await self.adapters(who, limit=_NAMES)}
-        close = [names[key] for key in get_close_matches(name.casefold(), names, n=3, cutoff=0.5)]
+        found = await asyncio.to_thread(get_close_matches, name.casefold()[:_SHOWN], names, 3, 0.5)
+        close = [names[key] for key in found]
         hint = f" Did you mean {' or '.join(close)}?" if close else " /lora list shows the ones you can use."
-        raise AdapterNotFound(f"There is no adapter called {name!r} here.{hint}")
-
-    def _ticket(self, job_id: str) -> Ticket:
-        return Ticket(job_id, self._line.place(job_id), self._line.wait(job_id))
+        raise AdapterNotFound(f"There is no adapter called {name[:_SHOWN]!r} here.{hint}")
 
 
 def _unknown() -> JobUnknown:

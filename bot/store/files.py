@@ -9,6 +9,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import IO
@@ -38,10 +39,13 @@ class PictureFolder:
         return await asyncio.to_thread(self._prune, before.timestamp())
 
     def _prune(self, before: float) -> int:
-        old = [path for path in self.folder.iterdir() if path.is_file() and path.stat().st_mtime < before]
-        for path in old:
-            path.unlink(missing_ok=True)
-        return len(old)
+        gone = 0
+        for path in self.folder.iterdir():
+            with suppress(FileNotFoundError):  # its member deleted it meanwhile
+                if path.stat().st_mtime < before:
+                    path.unlink()
+                    gone += 1
+        return gone
 
     def _remove(self, names: tuple[str, ...]) -> None:
         for name in names:

@@ -100,6 +100,10 @@ class JobRows:
             received = (JobRow.id == job_id, JobRow.state == S.RECEIVED)
             await session.execute(update(JobRow).where(*received).values(state=S.ACKED))
 
+    async def unanswered(self, job_id: str) -> bool:
+        """A job that Discord would not let us answer for never runs: its member has read that nothing came of it."""
+        return await self._finish(job_id, (S.RECEIVED,), S.CANCELLED, told=True, sentence="The answer came too late.")
+
     async def queue(self, job_id: str) -> bool:
         return await self._move(job_id, (S.RECEIVED, S.ACKED), S.QUEUED)
 

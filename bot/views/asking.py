@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+import aiohttp
 import discord
 
 from engine import Request
 
 from ..orders import Order, Press, Ticket, Who
 from ..replies import PROVISIONAL
-from .cards import note, queued
+from .cards import Card, note, queued
 
 if TYPE_CHECKING:
     from ..client import Bot
+
+log = logging.getLogger(__name__)
+
+PATIENCE = 1.5  # seconds, of the 3 that Discord waits for a first answer
 
 Interaction: TypeAlias = "discord.Interaction[Bot]"
 
@@ -37,17 +45,35 @@ def order(interaction: Interaction, request: Request) -> Order:
     )
 
 
-async def promise(interaction: Interaction, words: str) -> None:
-    """An answer inside Discord's 3 seconds, where the real one takes longer; `acknowledge` replaces it."""
-    await interaction.response.send_message(view=note(words))
-    interaction.extras[PROVISIONAL] = True
+async def place(interaction: Interaction, ordering: Coroutine[Any, Any, Ticket]) -> None:
+    """The order is recorded, its member has read the place in the queue inside Discord's 3 seconds, and it is in line.
 
-
-async def acknowledge(interaction: Interaction, ticket: Ticket) -> None:
-    """The member sees the place in the queue, on the message that the result will replace."""
-    card = queued(ticket)
-    if interaction.extras.pop(PROVISIONAL, False):
-        message_id = (await interaction.edit_original_response(view=card)).id
-    else:
-        message_id = (await interaction.response.send_message(view=card)).message_id or 0
+    In this order: nothing else writes to the answer before the job is in line, so the place never lands on a result.
+    """
+    recording = asyncio.ensure_future(ordering)
+    await asyncio.wait({recording}, timeout=PATIENCE)
+    try:
+        if not recording.done():
+            await _answer(interaction, note("One moment…"))
+            interaction.extras[PROVISIONAL] = True
+        ticket = await recording
+        message_id = await _answer(interaction, queued(ticket))
+    except discord.NotFound as error:
+        log.warning("Interaction %s could not be answered in time: %s", interaction.id, error)
+        await interaction.client.orders.unanswered((await recording).job_id)
+        return
+    interaction.extras.pop(PROVISIONAL, None)
     await interaction.client.orders.acked(ticket.job_id, who(interaction).channel_id, message_id)
+
+
+async def _answer(interaction: Interaction, card: Card) -> int | None:
+    """The message that shows the card. None where Discord fails: it may be there all the same, and the job goes on."""
+    try:
+        if interaction.response.is_done():
+            return (await interaction.edit_original_response(view=card)).id
+        return (await interaction.response.send_message(view=card)).message_id
+    except discord.NotFound:
+        raise
+    except (discord.HTTPException, aiohttp.ClientError, OSError) as error:
+        log.warning("Whether interaction %s was answered is unknown: %s", interaction.id, error)
+        return None

@@ -14,13 +14,14 @@ from engine import Progress
 
 from ..orders import Job, JobState, Ticket
 from .buttons import Action, JobButton
-from .text import block, code, safe, shortened, weight
+from .text import block, code, safe, weight
 
 COLOUR = discord.Colour(0x7A5CFF)
 FAULT = discord.Colour(0xC0392B)
 PROMPT_SHOWN = 1500  # of the 4000 characters that Discord gives one message
 NEGATIVE_SHOWN = 300
 REPORTS_SHOWN = 5
+GONE = "-# The pictures are no longer kept; Again draws them once more."
 
 _ALL_LAYERS = re.compile(r".*: (\d+) of \1 layers")
 
@@ -58,9 +59,9 @@ def unfinished(job: Job) -> Card:
 def finished(job: Job, files: Sequence[discord.File], *, mention: bool = False) -> Card:
     """The pictures and how to make them again. `mention` calls the one who asked, where the answer came too late."""
     head = [_text(f"<@{job.order.who.member_id}>")] if mention else []
-    gallery = [ui.MediaGallery[Any](*(discord.MediaGalleryItem(file) for file in files))] if files else []
+    gallery = ui.MediaGallery[Any](*(discord.MediaGalleryItem(file) for file in files)) if files else _text(GONE)
     actions = [Action.AGAIN, Action.VARY, *([Action.WEIGHTS] if job.request.adapters else []), Action.DELETE]
-    return Card(*head, _text(_words(job)), *gallery, _text(_facts(job)), _row(job.id, *actions))
+    return Card(*head, _text(_words(job)), gallery, _text(_facts(job)), _row(job.id, *actions))
 
 
 def closed(job: Job, *, mention: bool = False) -> Card:
@@ -70,17 +71,6 @@ def closed(job: Job, *, mention: bool = False) -> Card:
         return Card(*head, _text(f"Cancelled.\n{_words(job)}"), _row(job.id, Action.AGAIN))
     reason = safe(job.sentence, 1000) or "This could not be drawn."
     return Card(*head, _text(f"{reason}\n{_words(job)}"), _row(job.id, Action.AGAIN), colour=FAULT)
-
-
-def picture_files(job: Job) -> list[discord.File]:
-    """The pictures that are still on disk, ready to be sent once."""
-    about = shortened(job.request.prompt, 1000) or None
-    names = {picture: f"loraloom-{job.id}-{picture.index + 1}.png" for picture in job.pictures}
-    return [
-        discord.File(io.BytesIO(picture.path.read_bytes()), filename=name, description=about)
-        for picture, name in names.items()
-        if picture.path.is_file()
-    ]
 
 
 def preview_file(preview: bytes | None) -> discord.File | None:

@@ -20,13 +20,12 @@ if TYPE_CHECKING:
 
 @deed(Action.AGAIN)
 async def _again(interaction: Interaction, job_id: str) -> None:
-    await asking.acknowledge(interaction, await interaction.client.orders.again(job_id, asking.press(interaction)))
+    await asking.place(interaction, interaction.client.orders.again(job_id, asking.press(interaction)))
 
 
 @deed(Action.VARY)
 async def _vary(interaction: Interaction, job_id: str) -> None:
-    ticket = await interaction.client.orders.again(job_id, asking.press(interaction), vary=True)
-    await asking.acknowledge(interaction, ticket)
+    await asking.place(interaction, interaction.client.orders.again(job_id, asking.press(interaction), vary=True))
 
 
 @deed(Action.WEIGHTS)
@@ -37,13 +36,14 @@ async def _weights(interaction: Interaction, job_id: str) -> None:
 
 @deed(Action.DELETE)
 async def _delete(interaction: Interaction, job_id: str) -> None:
+    await interaction.response.defer()
     job = await interaction.client.orders.delete(job_id, asking.who(interaction))
-    if interaction.message is not None and not interaction.message.flags.ephemeral:
-        await interaction.response.defer()
-        await interaction.delete_original_response()
-        return
-    await interaction.response.edit_message(view=note("Deleted."), attachments=[])
-    await _remove_message(interaction, job)
+    if interaction.message is not None and interaction.message.flags.ephemeral:
+        await interaction.edit_original_response(view=note("Deleted."), attachments=[])
+        await _remove_message(interaction, job)
+    else:
+        with contextlib.suppress(discord.NotFound):
+            await interaction.delete_original_response()
 
 
 @deed(Action.CANCEL)

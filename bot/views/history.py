@@ -10,7 +10,7 @@ from discord import ButtonStyle, ui
 
 from ..orders import Job, JobState, Page
 from ..replies import border
-from . import asking, cards
+from . import asking, cards, pictures
 from .text import code, shortened
 
 PROMPT_SHOWN = 90
@@ -60,18 +60,22 @@ class OpenJob(ui.DynamicItem[ui.Select[ui.LayoutView]], template=r"loom:open:(?P
 
     async def callback(self, interaction: discord.Interaction[Any]) -> None:
         async with border(interaction):
+            await interaction.response.defer()  # sending pictures may take longer than Discord waits
             job = await interaction.client.orders.open_job(self.item.values[0], asking.who(interaction))
-            files = cards.picture_files(job)
-            card = _card(job, files)
-            card.add_item(ui.ActionRow(TurnPage(self.page, "Back", "b")))
-            await interaction.response.edit_message(view=card, attachments=files)
+
+            async def show(files: list[discord.File]) -> None:
+                card = _card(job, files)
+                card.add_item(ui.ActionRow(TurnPage(self.page, "Back", "b")))
+                await interaction.edit_original_response(view=card, attachments=files)
+
+            await pictures.sent(job, show)
 
 
 def history_card(page: Page) -> cards.Card:
     """One page: a line for each job, a menu to open one, and the ways to its neighbours."""
     if not page.jobs:
         return cards.Card(ui.TextDisplay("You have not made any pictures yet. `/imagine` makes the first."))
-    lines = [f"- {code(job.request.prompt, PROMPT_SHOWN)} · {_about(job)}" for job in page.jobs]
+    lines = [f"- {code(job.request.prompt, PROMPT_SHOWN)} · {code(_about(job), 100)}" for job in page.jobs]
     turns = []
     if page.number > 1:
         turns.append(TurnPage(page.number - 1, "Newer", "p"))
@@ -84,9 +88,11 @@ def history_card(page: Page) -> cards.Card:
 
 
 def _card(job: Job, files: list[discord.File]) -> cards.Card:
-    if job.state in _ENDS:
-        return cards.closed(job)
-    return cards.finished(job, files) if job.pictures else cards.unfinished(job)
+    if not job.state.final:
+        return cards.unfinished(job)
+    if job.pictures:
+        return cards.finished(job, files)
+    return cards.note("Deleted.") if job.state is JobState.POSTED else cards.closed(job)
 
 
 def _label(job: Job) -> str:

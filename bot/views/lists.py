@@ -8,27 +8,29 @@ from discord import ui
 
 from ..orders import CatalogEntry, Queue
 from .cards import Card
-from .text import code, safe
+from .text import code, lines, safe
 
 PROMPT_SHOWN = 80
 TRIGGERS_SHOWN = 12
+MORE = "There are more: write a part of the name after `search`."
 
 
 def queue(line: Queue) -> Card:
     waiting = "Nothing waits" if line.waiting == 0 else f"{line.waiting} waiting"
-    lines = [f"{waiting}, {line.running} running."]
+    mine = []
     for job, ticket in line.mine:
         about = "" if ticket.wait is None else f", about {max(1, round(ticket.wait))} s"
-        lines.append(f"- place {ticket.place}{about}: {code(job.request.prompt, PROMPT_SHOWN)}")
-    return Card(ui.TextDisplay("\n".join(lines)))
+        mine.append(f"- place {ticket.place}{about}: {code(job.request.prompt, PROMPT_SHOWN)}")
+    head = f"{waiting}, {line.running} running."
+    return Card(ui.TextDisplay(lines([head, *mine], "And more of yours.")))
 
 
 def adapters(entries: Sequence[CatalogEntry], search: str) -> Card:
     if not entries:
         wanted = f" with {code(search, 50)} in their names" if search.strip() else ""
         return Card(ui.TextDisplay(f"There are no adapters{wanted} that you can use here."))
-    lines = [" · ".join(filter(None, (code(entry.name, 60), _family(entry), _triggers(entry, 4)))) for entry in entries]
-    return Card(ui.TextDisplay("\n".join(f"- {line}" for line in lines)))
+    facts = ((code(entry.name, 60), _family(entry), _triggers(entry, 4)) for entry in entries)
+    return Card(ui.TextDisplay(lines((f"- {' · '.join(filter(None, each))}" for each in facts), MORE)))
 
 
 def adapter(entry: CatalogEntry) -> Card:
@@ -47,8 +49,8 @@ def adapter(entry: CatalogEntry) -> Card:
         "used": f"{entry.uses} times",
         "sha256": code(info.sha256[:12], 12),
     }
-    lines = [code(entry.name, 60), *(f"{name}: {value}" for name, value in facts.items() if value)]
-    return Card(ui.TextDisplay("\n".join([*lines, f"-# Write {code(f'<lora:{entry.name}:0.8>', 90)} in a prompt."])))
+    said = [code(entry.name, 60), *(f"{name}: {value}" for name, value in facts.items() if value)]
+    return Card(ui.TextDisplay("\n".join([*said, f"-# Write {code(f'<lora:{entry.name}:0.8>', 90)} in a prompt."])))
 
 
 def _family(entry: CatalogEntry) -> str:

@@ -1,15 +1,17 @@
 """The runner's Poster on Discord. It needs nothing but the job row, so a restart loses no answer.
 
 While the interaction token lives, the first answer is edited, which is idempotent; after that a channel message with a
-nonce takes its place, which Discord shows once for the same nonce.
+nonce takes its place. Discord shows one message for the same nonce, but forgets it within minutes; so the channel is
+looked through first, for a process may have died, or an answer been lost, after the message was there.
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
+from typing import Any
 
 import aiohttp
 import discord
@@ -20,13 +22,13 @@ from engine import Progress
 
 from ..jobs.poster import Undeliverable, Unreachable
 from ..orders import Job
-from . import cards
+from . import cards, pictures
+from .buttons import Action, JobButton
 
 log = logging.getLogger(__name__)
 
 TOKEN_LIFE = timedelta(minutes=14)  # of the 15 that Discord gives
-ACK_TIME = timedelta(seconds=5)  # a job may be done before its first answer is there to be edited
-UNKNOWN_WEBHOOK = 10015
+LOOKED_THROUGH = 100  # messages, the newest of the channel
 _OUTAGES = (aiohttp.ClientError, ConnectionError, TimeoutError, discord.DiscordServerError, discord.RateLimited)
 
 
@@ -47,13 +49,21 @@ class DiscordPoster:
             log.debug("Progress of job %s not shown: %s", job.id, error)
 
     async def post(self, job: Job, nonce: str) -> tuple[int, int]:
+        async def edit(files: list[discord.File]) -> tuple[int, int]:
+            return await self._edit(job, cards.finished(job, files), files)
+
+        async def send(files: list[discord.File]) -> tuple[int, int]:
+            return await self._send(job, cards.finished(job, files, mention=True), files, nonce)
+
         with _translated():
             if _fresh(job):
-                pictures = cards.picture_files(job)
                 with contextlib.suppress(_Expired):
-                    return await self._edit(job, cards.finished(job, pictures), pictures)
-            pictures = cards.picture_files(job)  # a file is sent once: its stream is spent
-            return await self._send(job, cards.finished(job, pictures, mention=True), pictures, nonce)
+                    return await pictures.sent(job, edit)
+            shown = await self._found(job)
+            if shown is None:
+                shown = await pictures.sent(job, send)
+            await self._tidy(job, shown[1])
+            return shown
 
     async def close(self, job: Job) -> None:
         with _translated():
@@ -61,7 +71,10 @@ class DiscordPoster:
                 with contextlib.suppress(_Expired):
                     await self._edit(job, cards.closed(job), [])
                     return
-            await self._send(job, cards.closed(job, mention=True), [], job.nonce)
+            shown = await self._found(job)
+            if shown is None:
+                shown = await self._send(job, cards.closed(job, mention=True), [], job.nonce)
+            await self._tidy(job, shown[1])
 
     async def _edit(self, job: Job, card: cards.Card, files: Sequence[discord.File]) -> tuple[int, int]:
         """Interaction.edit_original_response from the row alone. (Webhook.edit_message would quote the "@original".)"""
@@ -78,33 +91,48 @@ class DiscordPoster:
                     files=sent.files,
                 )
         except discord.HTTPException as error:
-            if error.code == UNKNOWN_WEBHOOK and _age(job) < ACK_TIME:
-                raise Unreachable("the interaction is not answered yet") from error
             if error.status in (401, 403, 404):
                 raise _Expired(str(error)) from error
             raise
         return int(message["channel_id"]), int(message["id"])
 
     async def _send(self, job: Job, card: cards.Card, files: Sequence[discord.File], nonce: str) -> tuple[int, int]:
-        channel = self._bot.get_partial_messageable(job.order.who.channel_id, guild_id=job.order.who.guild_id)
         mentions = discord.AllowedMentions(everyone=False, roles=False, users=[discord.Object(job.order.who.member_id)])
-        message = await channel.send(view=card, files=files, nonce=nonce, allowed_mentions=mentions)
-        if job.message_id and job.message_id != message.id:  # the first answer would say "queued" for ever
-            with contextlib.suppress(discord.HTTPException):
-                await channel.get_partial_message(job.message_id).delete()
+        message = await self._channel(job).send(view=card, files=files, nonce=nonce, allowed_mentions=mentions)
         return message.channel.id, message.id
+
+    async def _tidy(self, job: Job, message_id: int) -> None:
+        """The first answer is gone where another message shows the end; it would say "queued" for ever."""
+        if job.message_id and job.message_id != message_id:
+            with contextlib.suppress(discord.HTTPException):
+                await self._channel(job).get_partial_message(job.message_id).delete()
+
+    async def _found(self, job: Job) -> tuple[int, int] | None:
+        """The message that shows the job's end already, as far as the bot may look."""
+        asked, sign = discord.Object(job.order.interaction_id), JobButton(Action.AGAIN, job.id).custom_id
+        with contextlib.suppress(discord.Forbidden, discord.NotFound):
+            newest = self._channel(job).history(limit=LOOKED_THROUGH, after=asked, oldest_first=False)
+            async for message in newest:
+                if message.author == self._bot.user and sign in _custom_ids(message.components):
+                    return message.channel.id, message.id
+        return None
+
+    def _channel(self, job: Job) -> discord.PartialMessageable:
+        return self._bot.get_partial_messageable(job.order.who.channel_id, guild_id=job.order.who.guild_id)
 
 
 class _Expired(Exception):
     """The interaction's token opens nothing any more, or its message was deleted."""
 
 
-def _age(job: Job) -> timedelta:
-    return discord.utils.utcnow() - job.order.created_at
-
-
 def _fresh(job: Job) -> bool:
-    return _age(job) < TOKEN_LIFE
+    return discord.utils.utcnow() - job.order.created_at < TOKEN_LIFE
+
+
+def _custom_ids(components: Iterable[Any]) -> Iterator[str]:
+    for component in components:
+        yield getattr(component, "custom_id", None) or ""
+        yield from _custom_ids(getattr(component, "children", ()))
 
 
 @contextlib.contextmanager

@@ -15,13 +15,15 @@ from . import asking
 from .text import shortened, weight
 
 FIELDS = 5  # what Discord lets one form hold
+TIMEOUT = 15 * 60.0  # seconds; Discord does not say when someone closes a form, so it is forgotten some time
 
 
 class WeightsModal(ui.Modal):
     """Sent, it orders the job again with the new weights."""
 
     def __init__(self, job: Job) -> None:
-        super().__init__(title="Weights")
+        more = len(job.request.adapters) > FIELDS
+        super().__init__(title=f"Weights of the first {FIELDS}" if more else "Weights", timeout=TIMEOUT)
         self.job_id = job.id
         self.inputs: dict[str, ui.TextInput[Any]] = {}
         for number, use in enumerate(job.request.adapters[:FIELDS]):
@@ -33,8 +35,8 @@ class WeightsModal(ui.Modal):
 
     async def on_submit(self, interaction: discord.Interaction[Any]) -> None:
         weights = {name: read_weight(name, field.value) for name, field in self.inputs.items()}
-        ticket = await interaction.client.orders.again(self.job_id, asking.press(interaction), weights=weights)
-        await asking.acknowledge(interaction, ticket)
+        again = interaction.client.orders.again(self.job_id, asking.press(interaction), weights=weights)
+        await asking.place(interaction, again)
 
     async def on_error(  # type: ignore[override]  # a form's errors have no item, unlike a view's
         self, interaction: discord.Interaction[Any], error: Exception

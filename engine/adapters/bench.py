@@ -24,10 +24,11 @@ RANK, ROUNDS = 16, 7
 
 
 def switch(*, small: bool = False) -> str:
-    """A table of medians in milliseconds: one and two adapters on all attention layers, and a UNet step with them.
+    """A table of medians in milliseconds on one thread: one and two adapters on all attention layers, a UNet step.
 
     Large: an SD 1.5-size UNet in bfloat16 with random weights. Small: the built-in model in float32.
     """
+    torch.set_num_threads(1)
     pipeline = load_pipeline(str(BUILTIN_FOLDER / "model"), torch.device("cpu"), torch.float32)
     if not small:
         pipeline.unet = _sd15_unet()
@@ -70,7 +71,9 @@ def _peft(pipeline: Any, adapters: list[Any]) -> list[tuple[str, float]]:
     rows = [("diffusers + PEFT: first load of two", (time.perf_counter() - began) * 1e3)]
     rows.append(("diffusers + PEFT: set_adapters", _median(lambda: mixer.set([(adapters[0], 0.5)]))))
     rows.append(("UNet step, one adapter through PEFT", _median(_step(pipeline))))
+    pipeline.fuse_lora()
     rows.append(("diffusers + PEFT: fuse", _median(pipeline.fuse_lora, before=pipeline.unfuse_lora)))
+    pipeline.unfuse_lora()
     rows.append(("diffusers + PEFT: unfuse", _median(pipeline.unfuse_lora, before=pipeline.fuse_lora)))
     return rows
 

@@ -6,11 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import aiohttp
 import discord
 import pytest
 
 from bot import create_bot
-from bot.client import Bot, point_at
+from bot.client import Bot, LoginRefused, point_at
 from bot.config import BotConfig, Data
 from bot.orders import JobState
 from tests.bot.worlds import world
@@ -71,6 +72,15 @@ async def test_a_bot_that_is_closed_leaves_running_jobs_to_the_next(tmp_path: Pa
         await w.restart()
         await w.dispatched()
         assert (await w.job(job_id)).state is JobState.RUNNING
+
+
+async def test_a_discord_out_of_reach_is_said_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def start(self: object, token: str) -> None:
+        raise aiohttp.ClientConnectionError("no such host")
+
+    monkeypatch.setattr(Bot, "start", start)
+    with pytest.raises(LoginRefused, match="online"):
+        await a_bot(tmp_path).serve("token")
 
 
 def test_a_stand_in_for_discord_takes_every_address(monkeypatch: pytest.MonkeyPatch) -> None:

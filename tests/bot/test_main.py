@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sqlite3
@@ -18,6 +19,9 @@ from bot.__main__ import main
 from bot.config import BotConfig, Data
 
 ROOT = Path(__file__).parents[2]
+
+
+_LOG = command_line._log
 
 
 @pytest.fixture(autouse=True)
@@ -72,6 +76,19 @@ def test_db_makes_the_database_and_may_be_called_again(tmp_path: Path, capsys: p
     assert main(["db"]) == 0
     assert main(["db"]) == 0
     assert (tmp_path / "data" / "loraloom.db").is_file()
+
+
+def test_the_details_of_discord_stay_out_of_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They hold the tokens of interactions, which anyone can answer with."""
+    loggers = [logging.getLogger(name) for name in ("bot", "engine", "discord", "discord.webhook.async_")]
+    before = [logger.level for logger in loggers]
+    monkeypatch.setattr(logging, "basicConfig", lambda **settings: None)
+    try:
+        _LOG(logging.DEBUG)
+        assert [logger.isEnabledFor(logging.DEBUG) for logger in loggers] == [True, True, False, False]
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
 
 
 def test_an_unknown_command_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,7 +13,7 @@ from discord import app_commands
 from bot import orders
 from bot.orders import OrderError
 from bot.replies import answer_error, border, reply_to
-from engine import Cancelled, EngineError
+from engine import Cancelled, EngineError, EngineFault
 from tests.bot.worlds import world
 
 
@@ -119,3 +119,9 @@ async def test_an_answer_that_discord_refuses_is_only_logged(
         w.env.inject_error("POST", "/interactions/*", status=404, code=10062, times=None)
         await w.alice.slash(w.channel, "lora info", name="nobody")
     assert "Could not answer" in caplog.text
+
+
+@pytest.mark.parametrize("kind", [EngineFault, OrderError])
+def test_every_reply_fits_one_message(kind: type[Exception]) -> None:
+    """Escaping doubles what it escapes, and Discord takes 2000 characters or nothing."""
+    assert len(reply_to(kind("*" * 9000)) or "") <= 2000

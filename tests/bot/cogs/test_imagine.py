@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bot.orders import JobState
+from bot.orders import JobState, Order, Ticket
+from bot.views import asking
 from bot.views.cards import finished
 from engine import SAMPLERS, AdapterUse
 from tests.bot.worlds import buttons, texts, world
@@ -76,6 +78,8 @@ async def test_a_picture_sent_along_is_where_the_drawing_starts(tmp_path: Path) 
         ({"prompt": "x", "lora": "inc"}, "Did you mean ink"),
         ({"prompt": "x", "size": "large"}, "write it as 512x768"),
         ({"prompt": "x", "size": "100x100"}, "multiples of 8"),
+        ({"prompt": "x", "model": "sdxx"}, "no model called"),
+        ({"prompt": "x", "lora": "*" * 5000}, "no adapter called"),
         ({"prompt": "x", "image": ("notes.txt", b"hello")}, "PNG, JPEG or WebP"),
         ({"prompt": "x", "image": ("big.png", b"0" * (10 * 2**20 + 1))}, "10 MB is the most"),
     ],
@@ -97,7 +101,53 @@ async def test_a_refusal_after_a_picture_was_read_is_private_too(tmp_path: Path)
     async with world(tmp_path) as w:
         result = await w.alice.slash(w.channel, "imagine", prompt="x", lora="nobody", image=("me.png", png()))
         assert w.channel.history(viewer=w.bob) == []
+        assert "no adapter called" in result.response.content
+
+
+async def test_what_takes_longer_than_discord_waits_is_promised_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then the place in the queue takes the place of the promise, and a refusal takes it away."""
+    monkeypatch.setattr(asking, "PATIENCE", 0.01)
+    async with world(tmp_path) as w:
+        imagine, seen = w.bot.orders.imagine, []
+
+        async def slow(an_order: Order) -> Ticket:
+            await asyncio.sleep(0.2)
+            seen.append(texts(w.channel.last_message))
+            return await imagine(an_order)
+
+        monkeypatch.setattr(w.bot.orders, "imagine", slow)
+        result = await w.alice.slash(w.channel, "imagine", prompt="x", image=("me.png", png()))
+        job_id = await w.dispatched()
+        assert "Queued, place 1" in texts(result.response.message)
+        assert (await w.job(job_id)).message_id == w.channel.last_message.id
+        assert len(w.channel.history()) == 1
+        result = await w.alice.slash(w.channel, "imagine", prompt="x", lora="nobody")
+        assert seen == ["\nOne moment…"] * 2
+        assert len(w.channel.history(viewer=w.bob)) == 1
         assert "no adapter called" in result.followups[0].content
+        assert result.followups[0].ephemeral
+
+
+async def test_an_order_that_could_not_be_answered_in_time_is_not_drawn(tmp_path: Path) -> None:
+    """The member has read that nothing came of it and will order again: one picture, not two."""
+    async with world(tmp_path) as w:
+        w.env.inject_error("POST", "/interactions/*", status=404, code=10062, times=1)
+        await w.alice.slash(w.channel, "imagine", prompt="x")
+        assert (await w.newest()).state is JobState.CANCELLED
+        await w.alice.slash(w.channel, "imagine", prompt="x")
+        assert await w.dispatched() == (await w.newest()).id
+        assert len(w.fleet.attempts) == 1
+
+
+async def test_an_order_whose_answer_may_have_arrived_is_drawn(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        w.env.inject_error("POST", "/interactions/*", status=400, code=40060, times=1)
+        await w.alice.slash(w.channel, "imagine", prompt="x")
+        await w.fleet.finish(await w.dispatched())
+        assert (await w.ended((await w.newest()).id)).state is JobState.POSTED
+        assert w.channel.last_message.attachments
 
 
 async def test_words_of_a_member_neither_mention_nor_link_nor_leave_their_block(tmp_path: Path) -> None:

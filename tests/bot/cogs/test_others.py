@@ -47,6 +47,35 @@ async def test_history_opens_a_job_with_its_pictures_and_runs_it_again(tmp_path:
         assert shown.response.message.attachments == []
 
 
+async def test_history_has_the_pictures_that_could_not_be_shown(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        await w.alice.slash(w.channel, "imagine", prompt="x")
+        job_id = await w.dispatched()
+        w.env.inject_error("PATCH", "/webhooks/*", status=400, code=50035, times=1)
+        await w.fleet.finish(job_id)
+        assert (await w.ended(job_id)).state is JobState.DEAD
+        assert "/history has them" in texts(w.channel.last_message)
+        shown = await w.alice.slash(w.channel, "history")
+        await w.alice.select(shown.response.message, [job_id])
+        assert len(shown.response.message.attachments) == 1
+
+
+async def test_history_says_of_old_pictures_that_they_are_gone(tmp_path: Path) -> None:
+    """Those past the keeping time are drawn again from what is known of them; deleted ones are only deleted."""
+    async with world(tmp_path) as w:
+        job = await w.drawn("a red flower", seed=42)
+        job.pictures[0].path.unlink()
+        shown = await w.alice.slash(w.channel, "history")
+        await w.alice.select(shown.response.message, [job.id])
+        assert "no longer kept" in texts(shown.response.message)
+        assert "seed 42" in texts(shown.response.message)
+        stale = await w.alice.slash(w.channel, "history")
+        await w.alice.click(shown.response.message, label="Delete")
+        await w.alice.select(stale.response.message, [job.id])
+        assert "Deleted." in texts(stale.response.message)
+        assert "not made any" in texts((await w.alice.slash(w.channel, "history")).response.message)
+
+
 async def test_history_deletes_the_message_in_the_channel_too(tmp_path: Path) -> None:
     async with world(tmp_path) as w:
         job = await w.drawn()

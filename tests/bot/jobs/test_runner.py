@@ -12,7 +12,7 @@ from bot.jobs import Runner
 from bot.jobs.runner import DEFECT, INTERRUPTED, cost
 from bot.orders import JobState
 from bot.store import open_store
-from engine import AdapterUse, Attempt, Done, Lost, Request, Scheduler, WorkerId
+from engine import AdapterUse, Attempt, Done, Holds, Lost, Request, Scheduler, WorkerId
 from tests.fakes import CHANNEL, Bench, FakeFleet, FakePoster, bench, order, result, until, who
 
 
@@ -28,6 +28,10 @@ async def ended(at: Bench, job_id: str, state: JobState) -> None:
         while (await at.job(job_id)).state is not state:  # noqa: ASYNC110  the row is the truth, nobody announces it
             await asyncio.sleep(0.005)
     await until(lambda: not at.runner._tasks)
+
+
+async def place(at: Bench, job_id: str) -> int:
+    return at.runner.ticket(await at.job(job_id)).place
 
 
 async def test_a_job_is_drawn_and_posted_once(at: Bench) -> None:
@@ -76,24 +80,36 @@ async def test_a_worker_has_one_job_more_than_slots_and_the_rest_waits(at: Bench
     ids = [await at.ordered(order(by=who(member))) for member in range(4)]
     await at.dispatched(ids[1])
     assert (at.runner.running, at.runner.waiting) == (2, 2)
-    assert [at.runner.place(job_id) for job_id in ids] == [1, 1, 1, 2]
+    assert [await place(at, job_id) for job_id in ids] == [1, 1, 1, 2]
     await at.fleet.finish(ids[0])
     await at.dispatched(ids[2])
-    assert [at.runner.place(job_id) for job_id in ids[2:]] == [1, 1]
+    assert [await place(at, job_id) for job_id in ids[2:]] == [1, 1]
+
+
+async def test_a_job_that_is_not_in_line_yet_is_told_the_place_it_will_have(at: Bench) -> None:
+    """Fairness counts: someone new comes before the rest of one who ordered much. Asking changes nothing."""
+    for _ in range(5):
+        await at.ordered()
+    await until(lambda: at.runner.waiting == 3)
+    jobs = [await at.store.jobs.record(order(by=who(member)), limit=99) for member in (1001, 7)]
+    places = [at.runner.ticket(job).place for job in jobs if job is not None for _ in range(2)]
+    assert places[0] == places[1] == 4
+    assert places[2] == places[3] < 4
+    assert at.runner.waiting == 3
 
 
 async def test_the_wait_is_learned_from_what_was_drawn(at: Bench) -> None:
     """Unknown at first; afterwards the time of what is ahead and of the job itself, at the pace of the last ones."""
     first = await at.ordered()
-    assert at.runner.wait(first) is None
+    assert at.runner.ticket(await at.job(first)).wait is None
     await at.dispatched(first)
     await at.fleet.finish(first)
     await ended(at, first, JobState.POSTED)
     second, third = await at.ordered(), await at.ordered(order(count=2))
     await at.dispatched(third)
-    assert at.runner.wait(second) == pytest.approx(3 * 1.5)
+    assert at.runner.ticket(await at.job(second)).wait == pytest.approx(3 * 1.5)
     fourth = await at.ordered()
-    assert at.runner.wait(fourth) == pytest.approx(4 * 1.5)
+    assert at.runner.ticket(await at.job(fourth)).wait == pytest.approx(4 * 1.5)
 
 
 async def test_progress_is_shown_every_two_seconds_at_most(at: Bench) -> None:
@@ -260,6 +276,18 @@ async def test_what_nobody_takes_is_dead(at: Bench) -> None:
     assert await at.store.jobs.untold() == ()
 
 
+async def test_a_member_is_told_that_the_pictures_could_not_be_shown(at: Bench) -> None:
+    """What Discord does not take as a result may be taken as a sentence; the pictures stay in the history."""
+    at.poster.refuses_pictures = True
+    job_id = await at.ordered()
+    await at.dispatched(job_id)
+    await at.fleet.finish(job_id)
+    await ended(at, job_id, JobState.DEAD)
+    assert ["/history" in job.sentence for job in at.poster.closed] == [True]
+    assert (await at.job(job_id)).pictures
+    assert await at.store.jobs.untold() == ()
+
+
 async def test_a_defect_ends_one_job_and_no_other(at: Bench, caplog: pytest.LogCaptureFixture) -> None:
     """An error that nobody foresaw is logged, its job ends, and the next one is served."""
     at.poster.defect = ZeroDivisionError("a defect")
@@ -374,8 +402,10 @@ async def test_a_job_that_kills_the_bot_twice_is_given_up(tmp_path: Path) -> Non
 
 
 async def test_the_family_of_a_model_is_what_a_worker_holds(at: Bench) -> None:
-    """The default model and the one held are known; another one is not."""
+    """The default model and each one held so far are known, whatever a worker holds now; another one is not."""
     assert [at.runner.family(model) for model in ("", "builtin", "other")] == ["built-in", "built-in", ""]
+    at.fleet.holds = Holds(model="other", family="SDXL")
+    assert [at.runner.family(model) for model in ("", "builtin", "other")] == ["built-in", "built-in", "SDXL"]
 
 
 async def test_the_scheduler_hears_of_adapters_by_content(at: Bench) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from bot.orders import JobState, JobUnknown, NotInMix, Orders, QueueFull, TooLate
 from bot.store import Store
-from engine import AdapterMismatch, AdapterNotFound, AdapterUse, PromptError
+from engine import AdapterMismatch, AdapterNotFound, AdapterUse, ImageUnreadable, PromptError
 from tests.fakes import GUILD, MEMBER, FakeLine, adapter_file, order, press, result, who
 
 
@@ -32,6 +32,7 @@ async def orders(store: Store, line: FakeLine, tmp_path: Path) -> Orders:
 
 async def drawn(store: Store, job_id: str) -> None:
     """The job is posted."""
+    await store.jobs.queue(job_id)
     job = await store.jobs.start(job_id)
     assert job is not None
     assert await store.jobs.rendered(job, result(job.request))
@@ -39,13 +40,47 @@ async def drawn(store: Store, job_id: str) -> None:
     assert await store.jobs.posted(job_id, 1, 2)
 
 
-async def test_an_order_is_recorded_and_in_line(orders: Orders, line: FakeLine) -> None:
-    """The ticket names a job row that is the member's own and that was handed to the line."""
+async def test_an_order_is_recorded_answered_and_in_line_in_this_order(orders: Orders, line: FakeLine) -> None:
+    """The ticket tells the place it will have; no worker can be faster than the answer."""
     ticket = await orders.imagine(order("a red flower"))
     job = await orders.open_job(ticket.job_id, who())
-    assert (job.request.prompt, job.state) == ("a red flower", JobState.QUEUED)
+    assert (job.request.prompt, job.state, ticket.place) == ("a red flower", JobState.RECEIVED, 1)
+    assert line.submitted == []
+    await orders.acked(ticket.job_id, 31, 41)
+    job = await orders.open_job(ticket.job_id, who())
+    assert (job.state, job.channel_id, job.message_id) == (JobState.QUEUED, 31, 41)
     assert line.submitted == [ticket.job_id]
-    assert ticket.place == 1
+
+
+async def test_an_order_whose_answer_came_too_late_never_runs(orders: Orders, store: Store) -> None:
+    """It is over and told, so that no restart takes it up; one that is in line already stays there."""
+    ticket = await orders.imagine(order())
+    await orders.unanswered(ticket.job_id)
+    assert (await orders.open_job(ticket.job_id, who())).state is JobState.CANCELLED
+    assert await store.jobs.untold() == ()
+    other = await orders.imagine(order())
+    await orders.acked(other.job_id, 1, None)
+    await orders.unanswered(other.job_id)
+    assert (await orders.open_job(other.job_id, who())).state is JobState.QUEUED
+
+
+async def test_a_job_is_not_drawn_again_without_the_picture_it_started_from(orders: Orders, store: Store) -> None:
+    """Once that picture is thrown away, the member is told to send it again."""
+    ticket = await orders.imagine(order("a", image=b"a picture"))
+    assert (await orders.open_job(ticket.job_id, who())).request.image == b"a picture"
+    await drawn(store, ticket.job_id)
+    again = await orders.again(ticket.job_id, press())
+    assert (await orders.open_job(again.job_id, who())).request.image == b"a picture"
+    await orders.delete(ticket.job_id, who())
+    with pytest.raises(ImageUnreadable, match="send it again"):
+        await orders.again(ticket.job_id, press())
+
+
+async def test_a_very_long_name_is_not_quoted_whole(orders: Orders) -> None:
+    """The sentence still fits an answer."""
+    with pytest.raises(AdapterNotFound) as refusal:
+        await orders.imagine(order(adapters=(AdapterUse("*" * 5000),)))
+    assert len(str(refusal.value)) < 300
 
 
 async def test_tags_become_adapters_of_the_catalog(orders: Orders) -> None:
@@ -203,12 +238,14 @@ async def test_history_and_queue_are_ones_own(orders: Orders, store: Store) -> N
     """History holds all of one's jobs, the queue only the unfinished ones, and neither anybody else's."""
     done, waits = await orders.imagine(order()), await orders.imagine(order())
     await orders.imagine(order(by=who(7)))
+    for job_id in (done.job_id, waits.job_id):
+        await orders.acked(job_id, 1, 2)
     await drawn(store, done.job_id)
     page = await orders.history(who())
     assert [job.id for job in page.jobs] == [waits.job_id, done.job_id]
     queue = await orders.queue(who())
     assert [job.id for job, _ in queue.mine] == [waits.job_id]
-    assert queue.waiting == 3
+    assert queue.waiting == 2
 
 
 async def test_autocomplete_offers_what_fits(orders: Orders) -> None:

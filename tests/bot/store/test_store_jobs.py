@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -212,6 +212,52 @@ async def test_history_comes_in_pages_newest_first(store: Store) -> None:
     assert await store.jobs.history(MEMBER, 99, size=2) == pages[2]
     assert await store.jobs.history(MEMBER, 0, size=2) == pages[0]
     assert (await store.jobs.history(8, 1, size=2)).pages == 1
+
+
+async def test_lists_leave_the_start_pictures_in_the_database(store: Store) -> None:
+    """A page of history costs no megabytes; the one job that is opened has its picture."""
+    job = await recorded(store, order(image=png()))
+    (listed,) = (await store.jobs.history(MEMBER, 1, size=10)).jobs
+    assert listed.request.image is None
+    assert [one.request.image for one in await store.jobs.untold()] == [None]
+    assert (await fetched(store, job.id)).request.image == png()
+
+
+async def test_history_leaves_out_what_was_deleted(store: Store) -> None:
+    """A job whose pictures its member took away is no longer shown; one that failed is."""
+    kept, gone, failed = [await running(store) for _ in range(3)]
+    for job in (kept, gone):
+        await store.jobs.rendered(job, result(job.request))
+    await store.jobs.failed(failed.id, 1, "no")
+    await store.jobs.erase(gone.id)
+    assert [job.id for job in (await store.jobs.history(MEMBER, 1, size=10)).jobs] == [failed.id, kept.id]
+
+
+async def test_old_pictures_are_thrown_away_and_new_ones_kept(tmp_path: Path) -> None:
+    """Drawn and sent along alike; the row with its seed stays, and so does a job that is not finished."""
+    clock = [datetime.now(UTC)]
+    async with open_store(None, tmp_path, now=lambda: clock[0]) as store:
+        old, waits = await running(store, order(image=png())), await recorded(store, order(image=png()))
+        await store.jobs.rendered(old, result(old.request))
+        await store.jobs.posting(old.id)
+        await store.jobs.posted(old.id, 1, 2)
+        clock[0] += timedelta(days=89)
+        assert await store.jobs.prune(timedelta(days=90)) == 0
+        clock[0] += timedelta(days=2)
+        assert await store.jobs.prune(timedelta(days=90)) == 1
+        assert await store.jobs.prune(timedelta(days=90)) == 0
+        job = await fetched(store, old.id)
+        assert (job.pictures[0].seed, job.pictures[0].path.exists(), job.request.image) == (7, False, b"")
+        assert (await fetched(store, waits.id)).request.image == png()
+
+
+async def test_an_error_of_the_database_keeps_its_secrets(tmp_path: Path) -> None:
+    """What goes into a log names the statement, not the token and the words of a member."""
+    async with open_store(None, tmp_path) as store:
+        orphan = replace(order("a secret wish"), token="a secret token", parent_job="nobody")
+        with pytest.raises(IntegrityError) as failure:
+            await store.jobs.record(orphan, limit=9)
+    assert "secret" not in str(failure.value)
 
 
 async def test_readers_cannot_write(tmp_path: Path) -> None:

@@ -128,8 +128,9 @@ async def test_buttons_of_someone_else_refuse_politely_in_private(tmp_path: Path
     async with world(tmp_path) as w:
         await w.drawn(lora="ink")
         result = await w.bob.click(w.channel.last_message, label=label)
-        assert result.response.ephemeral
-        assert STRANGER in result.response.content
+        answer = result.followups[0] if label == "Delete" else result.response
+        assert answer.ephemeral
+        assert STRANGER in answer.content
         assert len(w.channel.history()) == 1
         assert len(w.fleet.attempts) == 1
 
@@ -150,6 +151,17 @@ async def test_a_moderator_may_delete_but_not_order_again(tmp_path: Path) -> Non
         assert STRANGER in result.response.content
         await w.molly.click(w.channel.last_message, label="Delete")
         assert w.channel.history() == []
+
+
+async def test_nothing_is_remembered_of_cards_and_forms(tmp_path: Path) -> None:
+    """A bot that runs for months does not grow with every message it sent."""
+    async with world(tmp_path) as w:
+        await w.drawn(lora="ink")
+        store = w.bot._connection._view_store
+        assert not store._views
+        assert not store._synced_message_views
+        await w.alice.click(w.channel.last_message, label="Weights…")
+        assert [form.timeout for form in store._modals.values()] == [15 * 60]
 
 
 @pytest.mark.parametrize("label", ["Again", "Weights…", "Delete"])

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import discord
 import pytest
+from PIL import ExifTags, Image
 
 from bot.jobs import Undeliverable, Unreachable
-from bot.orders import JobState
+from bot.orders import Job, JobState
+from bot.views.pictures import USER_COMMENT, webp
 from bot.views.poster import DiscordPoster
 from engine import Progress
-from tests.bot.worlds import texts, world
+from tests.bot.worlds import World, texts, world
+
+
+async def unseen(w: World) -> Job:
+    """A job that is drawn, whose token is dead and whose answer is gone."""
+    job = await w.drawn()
+    await w.molly.delete(w.channel.last_message)
+    await w.env.advance_time(15 * 60)
+    return job
 
 
 async def test_after_a_restart_the_job_ends_on_its_first_answer(tmp_path: Path) -> None:
@@ -80,8 +91,7 @@ async def test_errors_mean_try_again_or_give_up(
     tmp_path: Path, status: int, code: int, meaning: type[Exception]
 ) -> None:
     async with world(tmp_path) as w:
-        job = await w.drawn()
-        await w.env.advance_time(15 * 60)
+        job = await unseen(w)
         w.env.inject_error("POST", "/channels/*", status=status, code=code, times=None)
         with pytest.raises(meaning):
             await DiscordPoster(w.bot).post(job, job.nonce)
@@ -89,8 +99,7 @@ async def test_errors_mean_try_again_or_give_up(
 
 async def test_a_channel_that_is_closed_to_the_bot_is_given_up(tmp_path: Path) -> None:
     async with world(tmp_path) as w:
-        job = await w.drawn()
-        await w.env.advance_time(15 * 60)
+        job = await unseen(w)
         w.env.inject_error("POST", "/channels/*", status=403, code=50013, times=None)
         with pytest.raises(Undeliverable):
             await DiscordPoster(w.bot).close(job)
@@ -98,12 +107,43 @@ async def test_a_channel_that_is_closed_to_the_bot_is_given_up(tmp_path: Path) -
 
 async def test_a_dropped_connection_is_worth_another_try(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with world(tmp_path) as w:
-        job = await w.drawn()
+        job = await unseen(w)
 
         async def broken(*args: object, **kwargs: object) -> None:
             raise ConnectionResetError("gone")
 
         monkeypatch.setattr(discord.PartialMessageable, "send", broken)
-        await w.env.advance_time(15 * 60)
         with pytest.raises(Unreachable):
             await DiscordPoster(w.bot).post(job, job.nonce)
+
+
+async def test_what_the_channel_shows_already_is_not_posted_again(tmp_path: Path) -> None:
+    """A process that died between post and row leaves a job in posting; Discord has long forgotten its nonce."""
+    async with world(tmp_path) as w:
+        job = await w.drawn()
+        await w.env.advance_time(15 * 60)
+        assert await DiscordPoster(w.bot).post(job, "another nonce") == (w.channel.id, job.message_id)
+        await DiscordPoster(w.bot).close(job)
+        assert len(w.channel.history()) == 1
+
+
+async def test_pictures_that_discord_finds_too_large_go_out_smaller(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        await w.alice.slash(w.channel, "imagine", prompt="x")
+        job_id = await w.dispatched()
+        w.env.inject_error("PATCH", "/webhooks/*", status=413, code=40005, times=1)
+        await w.fleet.finish(job_id)
+        assert (await w.ended(job_id)).state is JobState.POSTED
+        (file,) = w.channel.last_message.attachments
+        assert file.filename.endswith("-1.webp")
+
+
+async def test_a_picture_is_made_small_enough_and_keeps_its_infotext(tmp_path: Path) -> None:
+    path = tmp_path / "noise.png"
+    Image.effect_noise((256, 256), 90).convert("RGB").save(path)
+    data = webp(path, "a réd flower\nSeed: 7", 10_000)
+    assert len(data) <= 10_000
+    with Image.open(io.BytesIO(data)) as small:
+        assert small.size == (128, 128)
+        comment = small.getexif().get_ifd(ExifTags.IFD.Exif)[USER_COMMENT]
+    assert comment == b"UNICODE\0" + "a réd flower\nSeed: 7".encode("utf-16-be")
