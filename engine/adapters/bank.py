@@ -14,6 +14,7 @@ import torch
 
 from ..types import AdapterReport
 from .binding import Bound, bind
+from .blocks import write_sum
 from .family import family_of_pipeline
 from .file import Adapter
 from .formats import Change
@@ -106,14 +107,7 @@ class AdapterBank:
         pristine = self._pristine.get(name)
         if pristine is None:
             pristine = self._pristine[name] = weight.detach().clone()
-        if not changes:
-            weight.copy_(pristine)
-            return
-        device = self._device or weight.device
-        total = pristine.to(device, torch.float32, copy=True).reshape(weight.shape[0], -1)
-        for change, strength in changes:
-            change.add_to(total, pristine, strength)
-        weight.copy_(total.view(weight.shape))
+        write_sum(weight, pristine, changes, self._device or weight.device)
 
     def _restore(self, names: Iterable[str]) -> None:
         with torch.no_grad():

@@ -32,6 +32,9 @@ class Change(Protocol):
         `total` is (out, in * kernel) in float32; `pristine` is W as loaded, for formats whose D depends on it.
         """
 
+    def rows(self, start: int, stop: int) -> Change | None:
+        """The change of these rows of the weight alone, or None where they are not to be had by themselves."""
+
     def to(self, device: torch.device) -> Change: ...
     @property
     def nbytes(self) -> int: ...
@@ -46,6 +49,10 @@ class Stored:
         held = {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
         moved = {name: value.to(device) for name, value in held.items() if isinstance(value, torch.Tensor | Stored)}
         return replace(self, **moved)  # type: ignore[type-var]
+
+    def rows(self, start: int, stop: int) -> Change | None:
+        """None: a format that can be cut by rows says so itself."""
+        return None
 
     @property
     def nbytes(self) -> int:

@@ -36,6 +36,9 @@ class Difference(Stored):
         """total += strength * diff."""
         total.add_(self.diff.reshape(total.shape), alpha=strength)
 
+    def rows(self, start: int, stop: int) -> Difference:
+        return Difference(self.diff[start:stop])
+
 
 def _plain(tensor: torch.Tensor) -> tuple[int, ...]:
     shape = tuple(tensor.shape)

@@ -44,6 +44,9 @@ class Hadamard(Stored):
         """total += strength * s * (w1_a @ w1_b) .* (w2_a @ w2_b)."""
         total.addcmul_(self.up1 @ self.down1, self.up2 @ self.down2, value=strength)
 
+    def rows(self, start: int, stop: int) -> Hadamard:
+        return Hadamard(self.up1[start:stop], self.down1, self.up2[start:stop], self.down2)
+
 
 def _pair(name: str, tensors: Tensors, number: str) -> tuple[torch.Tensor, torch.Tensor]:
     core = tensors.get(f"hada_t{number}")

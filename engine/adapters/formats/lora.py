@@ -39,3 +39,6 @@ class LowRank(Stored):
     def add_to(self, total: torch.Tensor, pristine: torch.Tensor, strength: float) -> None:
         """total += strength * s * up @ down."""
         total.addmm_(self.up, self.down, alpha=strength)
+
+    def rows(self, start: int, stop: int) -> LowRank:
+        return LowRank(self.up[start:stop], self.down)

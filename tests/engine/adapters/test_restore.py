@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from engine.adapters import blocks
 from engine.adapters.bank import AdapterBank
 from engine.adapters.file import Adapter, read_adapter
 from engine.adapters.formats import FORMATS
@@ -73,6 +74,7 @@ def test_formats_that_depend_on_the_weight_see_the_pristine_one_in_any_order(
         assert (mixed.double() - wanted).abs().max() <= 1e-5 * wanted.abs().max().clamp_min(1), name
 
 
+@pytest.mark.slow
 def test_a_fault_at_any_layer_restores_every_weight(
     builtin: Any, bank: AdapterBank, adapters: list[Adapter], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -127,3 +129,19 @@ def test_moving_and_counting_reach_every_tensor(builtin: Any, adapters: list[Ada
         assert "device='meta'" in repr(moved)
         assert "device='meta'" not in repr(change)
     assert len(CASES) > 40
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_a_layer_written_in_blocks_of_rows_gets_the_same_weight(
+    builtin: Any, adapters: list[Adapter], layout: torch.memory_format, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Blocks of a few rows, of one format or of several, give what whole layers give, in any layout of the memory."""
+    pipelines = [SimplePipeline(unet=copy.deepcopy(builtin.unet).to(memory_format=layout)) for _ in range(2)]
+    mix = [(adapter, 0.5) for adapter in adapters]
+    for pipeline, block in zip(pipelines, (1000, 1 << 30), strict=True):
+        monkeypatch.setattr(blocks, "BLOCK", block)
+        AdapterBank(pipeline).set(mix)
+    whole = weights_of(pipelines[1])
+    assert not same(whole, weights_of(SimplePipeline(unet=builtin.unet)))
+    for name, weight in weights_of(pipelines[0]).items():
+        assert (weight - whole[name]).abs().max() <= 1e-6 * whole[name].abs().max().clamp_min(1), name
