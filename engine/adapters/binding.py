@@ -12,8 +12,10 @@ from ..errors import AdapterInvalid, AdapterMismatch
 from ..types import AdapterReport
 from .file import Adapter
 from .formats import Change, load_change
+from .formats.part import Part
 from .table import Target, find
 
+LATENTS = (1, 0, 4)  # of conv_in: input channels 0 to 3
 BIAS_ROLES = ("diff_b", "b_norm")
 
 
@@ -107,6 +109,10 @@ def _change(adapter: Adapter, spelling: str, target: Target, tensors: Mapping[st
         change = load_change(spelling, tensors, _settings(adapter.peft, target))
     except AdapterInvalid as error:
         raise AdapterInvalid(f"{adapter.name}: {error}") from error
+    if target.slice is not None:
+        change = Part(change, *target.slice)
+    elif not change.fits(target.parameter) and target.name == "unet.conv_in":
+        change = Part(change, *LATENTS)  # an inpainting model: the mask and the picture behind it come after
     if not change.fits(target.parameter):
         shapes = ", ".join(f"{role} {tuple(tensors[role].shape)}" for role in sorted(tensors, reverse=True))
         raise AdapterMismatch(

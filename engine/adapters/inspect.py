@@ -132,11 +132,9 @@ def _hashes(path: Path, data_start: int) -> tuple[str, str]:
 
 
 def _count(modules: Iterable[str]) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for module in modules:
-        part = next((part for prefix, part in _PARTS if module.startswith(prefix)), "unet")
-        counts[part] = counts.get(part, 0) + 1
-    return counts
+    """Layers by part, the UNet first."""
+    parts = [next((part for prefix, part in _PARTS if module.startswith(prefix)), "unet") for module in modules]
+    return {part: parts.count(part) for part in ("unet", "text_encoder", "text_encoder_2") if part in parts}
 
 
 def _triggers(metadata: Mapping[str, str]) -> tuple[str, ...]:

@@ -73,6 +73,7 @@ FOREIGN: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             r"^(base_model\.model\.)?(transformer\.)?transformer_blocks\.|^lora_transformer_",
             "Stable Diffusion 3 or Flux",
         ),
+        (r"diffusion_model\.blocks\.\d|^lora_unet_blocks_\d", "a video model (Wan)"),
         (r"lora_controlnet|^control_model\.", "ControlNet (a control-LoRA)"),
         (r"lllite_", "ControlNet (ControlNet-LLLite)"),
         (r"ip_adapter|^image_proj\.|to_[kv]_ip\.", "image prompts (IP-Adapter)"),

@@ -16,6 +16,7 @@ import torch
 
 from ...errors import AdapterInvalid
 
+MAX_NUMBERS = 1 << 27  # of one factor; the largest layer of SDXL has 13 million, of its embeddings 63
 Tensors = Mapping[str, torch.Tensor]  # role -> tensor, of one layer
 Settings = Mapping[str, Any]  # what PEFT states in the header about this layer
 
@@ -115,6 +116,12 @@ def scale_of(name: str, tensors: Tensors, rank: int, settings: Settings) -> floa
     return float(alpha) / (math.sqrt(rank) if settings.get("use_rslora") else rank)
 
 
+def bounded(name: str, rows: int, columns: int) -> None:
+    """A factor of this size may be multiplied out. A small file can hold factors of a huge product: AdapterInvalid."""
+    if rows * columns > MAX_NUMBERS:
+        raise AdapterInvalid(f"Layer {name}: its factors make {rows} x {columns} numbers, more than any layer has.")
+
+
 def with_core(name: str, down: torch.Tensor, core: torch.Tensor | None) -> torch.Tensor:
     """down (r, in[, kh, kw]) as (r, in * kh * kw); a Tucker core (r, r, kh, kw) is multiplied in: 'mnkl,nj->mjkl'."""
     if core is None:
@@ -124,4 +131,5 @@ def with_core(name: str, down: torch.Tensor, core: torch.Tensor | None) -> torch
         raise AdapterInvalid(
             f"Layer {name}: core {tuple(core.shape)} and down {tuple(down.shape)} do not fit together."
         )
+    bounded(name, core.shape[0], flat.shape[1] * core.shape[2] * core.shape[3])
     return torch.einsum("mnkl,nj->mjkl", core.float(), flat).flatten(1)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import torch
 
-from .base import Settings, Stored, Tensors, complete, matrix, meet, number, scale_of, with_core
+from .base import Settings, Stored, Tensors, bounded, complete, matrix, meet, number, scale_of, with_core
 
 FACTORS = {f"lokr_{part}" for part in ("w1", "w1_a", "w1_b", "w2", "w2_a", "w2_b", "t2")}
 
@@ -52,6 +52,7 @@ def _factor(name: str, tensors: Tensors, role: str) -> torch.Tensor:
     first = first if core is None else first.T
     second = with_core(name, tensors[f"{role}_b"], core)
     meet(name, first, second, f"{role}_a and {role}_b")
+    bounded(name, first.shape[0], second.shape[1])
     return first @ second
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from safetensors.torch import save_file
 from engine import AdapterInvalid, AdapterMismatch
 from engine.adapters.bank import AdapterBank
 from engine.adapters.file import read_adapter
+
+from ..layouts import SimplePipeline
 
 SQUARE = "lora_unet_down_blocks_1_attentions_0_transformer_blocks_0_attn1_to_q"  # (64, 64), no bias
 OTHER = "lora_unet_down_blocks_1_attentions_0_transformer_blocks_0_attn1_to_k"
@@ -120,6 +123,24 @@ def test_pefts_alpha_pattern_counts_for_the_modules_that_it_names(bank: AdapterB
     assert torch.allclose(weight - before, 1.5 * up @ down, atol=1e-5)
 
 
+@pytest.mark.parametrize("dora", [False, True])
+def test_an_inpainting_model_takes_a_change_of_four_channels(dora: bool, builtin: Any, tmp_path: Path) -> None:
+    """conv_in with nine input channels: the first four change as the plain model's would, the other five stay."""
+    plain = copy.deepcopy(builtin.unet)
+    wide = copy.deepcopy(builtin.unet)
+    rest = torch.randn(32, 5, 3, 3)
+    wide.conv_in.weight = torch.nn.Parameter(torch.cat([plain.conv_in.weight.detach(), rest], dim=1))
+    tensors = {"lora_up.weight": torch.randn(32, 2, 1, 1), "lora_down.weight": torch.randn(2, 4, 3, 3)}
+    if dora:
+        tensors["dora_scale"] = torch.rand(32, 1, 1, 1)
+    adapter = read(tmp_path, {f"lora_unet_conv_in.{role}": tensor for role, tensor in tensors.items()})
+    for unet in (plain, wide):
+        AdapterBank(SimplePipeline(unet=unet)).set([(adapter, 0.5)])
+    assert torch.allclose(wide.conv_in.weight[:, :4], plain.conv_in.weight, atol=1e-6)
+    assert not torch.allclose(plain.conv_in.weight, builtin.unet.conv_in.weight, atol=1e-3)
+    assert torch.equal(wide.conv_in.weight[:, 4:], rest)
+
+
 BROKEN = {
     "LoHa without its second pair": {"hada_w1_a": torch.ones(64, 2), "hada_w1_b": torch.ones(2, 64)},
     "LoHa with ranks that do not meet": {
@@ -145,6 +166,16 @@ BROKEN = {
         "lora_up.weight": torch.ones(64, 2),
         "lora_down.weight": torch.ones(2, 64),
         "alpha": torch.ones(2),
+    },
+    "LoKr of a product that fills the memory": {
+        "lokr_w1": torch.ones(8, 8),
+        "lokr_w2_a": torch.ones(200_000, 1),
+        "lokr_w2_b": torch.ones(1, 200_000),
+    },
+    "a core that fills the memory": {
+        "lora_up.weight": torch.ones(64, 1),
+        "lora_mid.weight": torch.ones(1, 1, 500, 500),
+        "lora_down.weight": torch.ones(1, 200_000),
     },
     "OFT blocks that are not square": {"oft_blocks": torch.ones(8, 8, 4)},
     "OFT with a rescale of another size": {"oft_blocks": torch.zeros(8, 8, 8), "rescale": torch.ones(32, 1)},

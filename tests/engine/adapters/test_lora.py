@@ -127,6 +127,7 @@ def test_a_file_that_peft_wrote_gives_pefts_own_weights(bank: AdapterBank, built
         ("lora_controlnet", "control-LoRA"),
         ("lllite_unet_input_blocks_1_1_transformer_blocks_0_attn1_to_q.down.0.weight", "ControlNet-LLLite"),
         ("ip_adapter.1.to_k_ip.weight", "IP-Adapter"),
+        ("diffusion_model.blocks.0.self_attn.q.lora_A.weight", "video model"),
         ("768.0.linear.0.weight", "hypernetwork"),
         ("model.diffusion_model.out.2.weight", "whole checkpoint"),
         ("some.unheard.key", "some.unheard.key"),

@@ -1,14 +1,16 @@
-"""Files trained here and now with lycoris-lora, saved by it, give its own output when they are merged."""
+"""Files trained here and now with lycoris-lora and PEFT, saved by them, give their own output when merged."""
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from lycoris import LycorisNetwork, create_lycoris
+from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 
 from engine.adapters.bank import AdapterBank
@@ -43,7 +45,7 @@ ALGORITHMS: dict[str, dict[str, Any]] = {
 def test_a_file_that_lycoris_trained_gives_its_own_output(
     name: str, builtin: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two steps of training on a few layers, saved; merged into the base, the UNet says what the trained network says."""
+    """Two steps of training, saved; merged into the base, the UNet says what the trained network says."""
     monkeypatch.setattr("lycoris.modules.dylora.random.randint", lambda least, most: most)  # DyLoRA at its full rank
     torch.manual_seed(0)
     base = builtin.unet
@@ -52,27 +54,47 @@ def test_a_file_that_lycoris_trained_gives_its_own_output(
     settings = {"linear_dim": 4, "linear_alpha": 2.0, "conv_dim": 4, "conv_alpha": 2.0} | ALGORITHMS[name]
     network = create_lycoris(unet.down_blocks[1], 1.0, **settings)
     network.apply_to()
-    latents, text = torch.randn(1, 4, 8, 8), torch.randn(1, 77, base.config.cross_attention_dim)
-
-    def drawn(model: Any) -> torch.Tensor:
-        return model(latents, torch.tensor(500), encoder_hidden_states=text).sample
-
-    optimizer = torch.optim.Adam(network.parameters(), lr=0.02)
-    for _ in range(2):
-        optimizer.zero_grad()
-        drawn(unet).pow(2).sum().backward()
-        optimizer.step()
+    train(unet, network.parameters())
     network.eval()
-    with torch.no_grad():
-        wanted = drawn(unet)
     network.save_weights(tmp_path / "t.safetensors", torch.float32, {})
     renamed(tmp_path / "t.safetensors")
+    assert_same_output(base, unet, tmp_path / "t.safetensors")
+
+
+@pytest.mark.parametrize("dora", [False, True])
+def test_a_file_that_peft_trained_gives_its_own_output(dora: bool, builtin: Any, tmp_path: Path) -> None:
+    """`save_pretrained` writes `base_model.model...` and keeps alpha in another file, so alpha = rank here."""
+    torch.manual_seed(0)
+    config = LoraConfig(r=4, lora_alpha=4, use_dora=dora, target_modules=["to_q", "to_out.0", "conv1", "ff.net.2"])
+    model = get_peft_model(copy.deepcopy(builtin.unet), config)
+    train(model, (p for p in model.parameters() if p.requires_grad))
+    model.save_pretrained(tmp_path)
+    assert_same_output(builtin.unet, model, tmp_path / "adapter_model.safetensors")
+
+
+def drawn(model: Any) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(1)
+    latents, text = torch.randn(1, 4, 8, 8, generator=generator), torch.randn(1, 77, 96, generator=generator)
+    result: torch.Tensor = model(latents, torch.tensor(500), encoder_hidden_states=text).sample
+    return result
+
+
+def train(model: Any, parameters: Iterable[torch.nn.Parameter]) -> None:
+    optimizer = torch.optim.Adam(parameters, lr=0.02)
+    for _ in range(2):
+        optimizer.zero_grad()
+        drawn(model).pow(2).sum().backward()
+        optimizer.step()
+
+
+def assert_same_output(base: Any, trained: Any, path: Path) -> None:
+    """Merged into the base the file gives the trained model's output, up to 1e-3 of what training changed."""
     pipeline = SimplePipeline(unet=copy.deepcopy(base))
-    report = AdapterBank(pipeline).set([(read_adapter(tmp_path / "t.safetensors"), 1.0)])[0]
+    report = AdapterBank(pipeline).set([(read_adapter(path), 1.0)])[0]
     assert report.unknown == ()
     assert report.applied == report.layers > 20
     with torch.no_grad():
-        before, merged = drawn(base), drawn(pipeline.unet)
+        before, merged, wanted = drawn(base), drawn(pipeline.unet), drawn(trained)
     assert (merged - wanted).abs().max() <= 1e-3 * (wanted - before).abs().max()
 
 
