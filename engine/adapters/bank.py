@@ -14,7 +14,7 @@ import torch
 
 from ..types import AdapterReport
 from .binding import Bound, bind
-from .blocks import write_sum
+from .blocks import new_scratch, write_sum
 from .family import family_of_pipeline
 from .file import Adapter
 from .formats import Change
@@ -95,19 +95,20 @@ class AdapterBank:
         touched = self._changed | plan.keys()
         try:
             with torch.no_grad():
+                scratch = new_scratch()
                 for name in touched:
-                    self._write_weight(name, plan.get(name, ()))
+                    self._write_weight(name, plan.get(name, ()), scratch)
         except BaseException:
             self._restore(touched)
             raise
         self._changed = set(plan)
 
-    def _write_weight(self, name: str, changes: Sequence[tuple[Change, float]]) -> None:
+    def _write_weight(self, name: str, changes: Sequence[tuple[Change, float]], scratch: torch.Tensor) -> None:
         weight = self._targets[name].parameter
         pristine = self._pristine.get(name)
         if pristine is None:
             pristine = self._pristine[name] = weight.detach().clone()
-        write_sum(weight, pristine, changes, self._device or weight.device)
+        write_sum(weight, pristine, changes, self._device or weight.device, scratch)
 
     def _restore(self, names: Iterable[str]) -> None:
         with torch.no_grad():

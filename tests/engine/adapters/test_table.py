@@ -85,7 +85,7 @@ def test_sd15_text_encoder_keys_mean_nothing_on_sdxl() -> None:
 
 @pytest.mark.parametrize("layout", [sd15, sd2, sdxl])
 def test_a_text_encoder_of_transformers_4_has_the_same_spellings(layout: Any) -> None:
-    """There every class has the wrapper `text_model.`; here one of two has: files cannot know, so both mean the same."""
+    """There every class has the wrapper `text_model.`, here one of two has; a file means the same under both."""
     pipeline = layout()
     now = {key: target.name for key, target in key_table(pipeline).items()}
     inner = pipeline.text_encoder
