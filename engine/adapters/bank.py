@@ -7,17 +7,17 @@ subtracted, so `set([])` gives back the weights bit for bit (DESIGN §2).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 from weakref import WeakKeyDictionary
 
 import torch
 
-from ..errors import AdapterInvalid, AdapterMismatch
 from ..types import AdapterReport
+from .binding import Bound, bind
+from .blocks import new_scratch, write_sum
 from .family import family_of_pipeline
 from .file import Adapter
-from .lora import LowRank
+from .formats import Change
 from .table import Target, key_table
 
 
@@ -29,27 +29,6 @@ class Weights(NamedTuple):
 
 
 Mix = Sequence[tuple[Adapter, float | Weights]]
-
-
-class Change(Protocol):
-    """What a file does to one weight; one class per format, tried in the order of FORMATS."""
-
-    def fits(self, weight: torch.Tensor) -> bool: ...
-    def add_to(self, total: torch.Tensor, pristine: torch.Tensor, strength: float) -> None: ...
-    def to(self, device: torch.device) -> Change: ...
-    @property
-    def nbytes(self) -> int: ...
-
-
-FORMATS = (LowRank,)
-
-
-@dataclass(frozen=True, slots=True)
-class Bound:
-    """An adapter bound to a model: its changes by target name, and the account of its keys."""
-
-    changes: Mapping[str, Change]
-    report: AdapterReport
 
 
 class Mixer(Protocol):
@@ -66,7 +45,7 @@ class AdapterBank:
         """`device` is where factors are multiplied; None means where each weight lives."""
         self.family = family_of_pipeline(pipeline)
         self._table = key_table(pipeline)
-        self._targets = {target.name: target for target in self._table.values()}
+        self._targets = _by_name(self._table.values())
         self._device = torch.device(device) if device is not None else None
         self._bound: WeakKeyDictionary[Adapter, Bound] = WeakKeyDictionary()
         self._pristine: dict[str, torch.Tensor] = {}
@@ -93,53 +72,13 @@ class AdapterBank:
         """The adapter's changes to this model, kept while the adapter lives. Raises AdapterMismatch, AdapterInvalid."""
         bound = self._bound.get(adapter)
         if bound is None:
-            bound = self._bound[adapter] = self._bind(adapter)
+            bound = self._bound[adapter] = bind(adapter, self._table, self.family, self._device)
         return bound
 
     def bound_bytes(self, adapter: Adapter) -> int:
         """Memory that the adapter's prepared factors take, 0 when it is not bound."""
         bound = self._bound.get(adapter)
         return sum(change.nbytes for change in bound.changes.values()) if bound else 0
-
-    def _bind(self, adapter: Adapter) -> Bound:
-        if adapter.info.family and adapter.info.family != self.family:
-            raise AdapterMismatch(_mismatch(adapter, self.family))
-        changes: dict[str, Change] = {}
-        unknown = list(adapter.unsplit)
-        for module, tensors in adapter.modules.items():
-            target = self._table.get(module)
-            if target is None:
-                unknown += [f"{module}.{role}" for role in tensors]
-                continue
-            if target.name in changes:
-                raise AdapterInvalid(f"{adapter.name} changes {target.name} twice, under two spellings.")
-            changes[target.name] = self._change(adapter, module, target)
-        if not changes:
-            raise AdapterMismatch(_mismatch(adapter, self.family))
-        report = AdapterReport(adapter.name, len(changes), len(adapter.modules), adapter.ignored, tuple(unknown))
-        return Bound(changes, report)
-
-    def _change(self, adapter: Adapter, module: str, target: Target) -> Change:
-        tensors = adapter.modules[module]
-        prefix = f"{target.component}."
-        settings = {key.removeprefix(prefix): value for key, value in adapter.peft.items() if key.startswith(prefix)}
-        weight = target.parameter
-        for kind in FORMATS:
-            change = kind.load(module, tensors, settings)
-            if change is None:
-                continue
-            if not change.fits(weight):
-                shapes = ", ".join(
-                    f"{role} {tuple(tensors[role].shape)}" for role in ("up", "mid", "down") if role in tensors
-                )
-                raise AdapterMismatch(
-                    f"{adapter.name} does not fit this base model: "
-                    f"{module} has {shapes}, the layer is {tuple(weight.shape)}."
-                )
-            return change.to(self._device or weight.device)
-        raise AdapterInvalid(
-            f"{adapter.name}: layer {module} holds {', '.join(tensors)}, which is no format known here."
-        )
 
     def _plan(
         self, wanted: Iterable[tuple[Adapter, Weights]], bound: Iterable[Bound]
@@ -156,26 +95,20 @@ class AdapterBank:
         touched = self._changed | plan.keys()
         try:
             with torch.no_grad():
+                scratch = new_scratch()
                 for name in touched:
-                    self._write_weight(name, plan.get(name, ()))
+                    self._write_weight(name, plan.get(name, ()), scratch)
         except BaseException:
             self._restore(touched)
             raise
         self._changed = set(plan)
 
-    def _write_weight(self, name: str, changes: Sequence[tuple[Change, float]]) -> None:
+    def _write_weight(self, name: str, changes: Sequence[tuple[Change, float]], scratch: torch.Tensor) -> None:
         weight = self._targets[name].parameter
         pristine = self._pristine.get(name)
         if pristine is None:
             pristine = self._pristine[name] = weight.detach().clone()
-        if not changes:
-            weight.copy_(pristine)
-            return
-        device = self._device or weight.device
-        total = pristine.to(device, torch.float32, copy=True).flatten(1)
-        for change, strength in changes:
-            change.add_to(total, pristine, strength)
-        weight.copy_(total.view(weight.shape))
+        write_sum(weight, pristine, changes, self._device or weight.device, scratch)
 
     def _restore(self, names: Iterable[str]) -> None:
         with torch.no_grad():
@@ -189,6 +122,8 @@ def _weights(weight: float | Weights) -> Weights:
     return weight if isinstance(weight, Weights) else Weights(weight, weight)
 
 
-def _mismatch(adapter: Adapter, family: str) -> str:
-    made_for = f"made for {adapter.info.family}" if adapter.info.family else "made for another kind of model"
-    return f"{adapter.name} is {made_for}; this base model is {family}. Pick an adapter for {family}."
+def _by_name(targets: Iterable[Target]) -> dict[str, Target]:
+    """Weights and biases by their names; names of biases end in `.bias`."""
+    weights = {target.name: target for target in targets}
+    biases = {target.bias.name: target.bias for target in weights.values() if target.bias is not None}
+    return weights | biases

@@ -81,7 +81,8 @@ def _peft(pipeline: Any, adapters: list[Any]) -> list[tuple[str, float]]:
 def _attention(pipeline: Any) -> dict[str, Any]:
     table = key_table(pipeline)
     heads = ("lora_unet_down_blocks", "lora_unet_mid_block", "lora_unet_up_blocks")
-    return {key: target for key, target in table.items() if key.startswith(heads) and "attentions" in key}
+    layers = {key: target for key, target in table.items() if key.startswith(heads) and "attentions" in key}
+    return {key: target for key, target in layers.items() if target.parameter.dim() > 1}  # norms are left out
 
 
 def _write_adapter(pipeline: Any, path: Path, seed: int) -> Path:

@@ -36,14 +36,16 @@ EMBEDDING = "bundle_emb."
 
 @dataclass(frozen=True, eq=False)
 class Adapter:
-    """`modules` maps the file's spelling of a module to its tensors by role ("up", "down", "mid", "alpha").
+    """`modules` maps the file's spelling of a module to its tensors by role (naming.ROLES), `keys` to their names.
 
-    `metadata_keys`, `ignored` (key -> reason), `unsplit` and the keys of `modules` partition the file's keys.
+    `metadata`, `ignored` (key -> reason), `unsplit` and the names in `keys` partition the file's keys.
     """
 
     path: Path
     info: AdapterInfo
     modules: Mapping[str, Mapping[str, torch.Tensor]] = field(repr=False)
+    keys: Mapping[str, Mapping[str, str]] = field(repr=False)
+    metadata: tuple[str, ...] = field(repr=False)
     ignored: Mapping[str, str] = field(repr=False)
     unsplit: tuple[str, ...] = field(repr=False)
     peft: Mapping[str, Any] = field(repr=False, default_factory=dict)
@@ -74,14 +76,22 @@ def read_adapter(path: str | Path, *, sha256: str = "", name: str = "") -> Adapt
     tensor_digest = hashlib.sha256(memoryview(data)[header.data_start :]).hexdigest()
     info = describe(header, name or path.stem, len(data), digest, tensor_digest)
     grouped = group(header.tensors)
+    embeddings = [key for key in grouped.unsplit if _is_embedding(key, header.metadata)]
     return Adapter(
         path=path,
         info=info,
         modules=_tensors(data, header, grouped, path.name),
-        ignored={key: "a bundled embedding, not used yet" for key in grouped.unsplit if key.startswith(EMBEDDING)},
-        unsplit=tuple(key for key in grouped.unsplit if not key.startswith(EMBEDDING)),
+        keys=grouped.modules,
+        metadata=tuple(header.metadata),
+        ignored=dict.fromkeys(embeddings, "a bundled embedding, not used yet"),
+        unsplit=tuple(key for key in grouped.unsplit if key not in embeddings),
         peft=_peft_settings(header.metadata),
     )
+
+
+def _is_embedding(key: str, metadata: Mapping[str, str]) -> bool:
+    """`bundle_emb.<name>...` (WebUI), or a token that the metadata flags (cloneofsimo: `<s1>` is `<embed>`)."""
+    return key.startswith(EMBEDDING) or metadata.get(key) == "<embed>"
 
 
 def _tensors(data: bytearray, header: Header, grouped: Grouped, name: str) -> dict[str, dict[str, torch.Tensor]]:

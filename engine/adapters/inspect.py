@@ -9,15 +9,31 @@ from pathlib import Path
 
 from ..errors import AdapterUnsupported
 from ..types import AdapterInfo
-from .family import family_of_shapes
+from .family import Shapes, family_of_shapes
 from .header import Header, read_header
-from .naming import Grouped, foreign, group
+from .naming import Grouped, foreign, group, positional
 
 _PARTS = (
     ("lora_te2_", "text_encoder_2"),
     ("text_encoder_2.", "text_encoder_2"),
+    ("text_encoders.clip_g.", "text_encoder_2"),
     ("lora_te", "text_encoder"),
-    ("text_encoder.", "text_encoder"),
+    ("oft_te", "text_encoder"),
+    ("text_encoder", "text_encoder"),
+)
+_FORMATS = (  # a role that tells the format
+    ("down", "LoRA"),
+    ("up", "LoRA"),
+    ("hada_w1_a", "LoHa"),
+    ("lokr_w1", "LoKr"),
+    ("lokr_w1_a", "LoKr"),
+    ("on_input", "IA3"),
+    ("a1", "GLoRA"),
+    ("diff", "full"),
+    ("diff_b", "full"),
+    ("w_norm", "norm"),
+    ("oft_blocks", "OFT"),
+    ("oft_diag", "OFT"),
 )
 MAX_TEXT = 200  # characters kept of any text that a file brings along
 MAX_TRIGGERS = 20
@@ -35,21 +51,19 @@ def describe(header: Header, name: str, size: int, sha256: str, tensor_sha256: s
     """The info of a file whose header and hashes are known. Raises AdapterUnsupported."""
     grouped = group(header.tensors)
     refuse_unsupported(name, header, grouped)
-    downs = {
-        module: header.tensors[roles["down"]].shape for module, roles in grouped.modules.items() if "down" in roles
+    shapes = {
+        module: {role: header.tensors[key].shape for role, key in roles.items()}
+        for module, roles in grouped.modules.items()
     }
-    conv = any("mid" in roles for roles in grouped.modules.values()) or any(
-        len(shape) == 4 and shape[2:] != (1, 1) for shape in downs.values()
-    )
     metadata = header.metadata
     return AdapterInfo(
         name=name,
         sha256=sha256,
         tensor_sha256=tensor_sha256,
         size=size,
-        format="LoCon" if conv else "LoRA",
-        family=family_of_shapes(downs),
-        ranks=tuple(sorted({shape[0] for shape in downs.values()})),
+        format=format_of(shapes.values()),
+        family=family_of_shapes(shapes),
+        ranks=tuple(sorted({rank for roles in shapes.values() if (rank := _rank(roles))})),
         modules=_count(grouped.modules),
         triggers=_triggers(metadata),
         title=_text(metadata, "modelspec.title", "ss_output_name"),
@@ -63,18 +77,48 @@ def refuse_unsupported(name: str, header: Header, grouped: Grouped) -> None:
     kind = foreign(header.tensors)
     if kind:
         raise AdapterUnsupported(f"{name} is made for {kind}, which is not Stable Diffusion 1.5, 2 or XL.")
+    if positional(grouped.modules) and not _known_classes(header.metadata):
+        raise AdapterUnsupported(f"{name} counts other layers than those of the first LoRA trainer's defaults.")
     if grouped.later:
         kinds = " and ".join(sorted(set(grouped.later.values())))
-        raise AdapterUnsupported(
-            f"{name} holds {kind_article(kinds)} {kinds} layers; only LoRA and LoCon are read so far."
-        )
+        raise AdapterUnsupported(f"{name} holds {kinds} layers, which cannot be applied here.")
     if not grouped.modules:
         example = next(iter(header.tensors))
         raise AdapterUnsupported(f"{name} holds no LoRA layers that are known here; its first key is {example[:80]!r}.")
 
 
-def kind_article(kind: str) -> str:
-    return "an" if kind[:1] in "AEIO" else "a"
+def _known_classes(metadata: Mapping[str, str]) -> bool:
+    """Whether a positional file counts the layers that `spelling.positions` counts; its metadata lists the classes."""
+    try:
+        unet = set(json.loads(metadata.get("unet", '["CrossAttention", "GEGLU"]')))
+        text = set(json.loads(metadata.get("text_encoder", '["CLIPAttention"]')))
+    except (ValueError, TypeError):
+        return False
+    return unet - {"CrossAttention", "Attention"} == {"GEGLU"} and len(unet) > 1 and text == {"CLIPAttention"}
+
+
+def format_of(modules: Iterable[Shapes]) -> str:
+    """The formats in the file by name, joined by " + "; DoRA is named before what it is on top of."""
+    names: dict[str, None] = {}
+    for shapes in modules:
+        name = next((name for sign, name in _FORMATS if sign in shapes), "")
+        if name == "LoRA" and ("mid" in shapes or any(side != 1 for side in shapes.get("down", ())[2:])):
+            name = "LoCon"
+        if name == "OFT" and len(shapes.get("oft_blocks", ())) == 4:
+            name = "BOFT"
+        if name:
+            names[f"DoRA ({name})" if {"dora", "magnitude"} & shapes.keys() else name] = None
+    if "LoCon" in names:
+        names.pop("LoRA", None)  # a LoCon file has linear layers too
+    return " + ".join(names)
+
+
+def _rank(shapes: Shapes) -> int:
+    """The rank of one layer, 0 where the format has none."""
+    for role in ("down", "hada_w1_b", "lokr_w2_b", "lokr_w1_b"):
+        if shapes.get(role):
+            return shapes[role][0]
+    return min(shapes["a1"][:2]) if len(shapes.get("a1", ())) >= 2 else 0
 
 
 def _hashes(path: Path, data_start: int) -> tuple[str, str]:
@@ -88,10 +132,9 @@ def _hashes(path: Path, data_start: int) -> tuple[str, str]:
 
 
 def _count(modules: Iterable[str]) -> dict[str, int]:
-    counts = dict.fromkeys(("unet", "text_encoder", "text_encoder_2"), 0)
-    for module in modules:
-        counts[next((part for prefix, part in _PARTS if module.startswith(prefix)), "unet")] += 1
-    return {part: count for part, count in counts.items() if count}
+    """Layers by part, the UNet first."""
+    parts = [next((part for prefix, part in _PARTS if module.startswith(prefix)), "unet") for module in modules]
+    return {part: parts.count(part) for part in ("unet", "text_encoder", "text_encoder_2") if part in parts}
 
 
 def _triggers(metadata: Mapping[str, str]) -> tuple[str, ...]:

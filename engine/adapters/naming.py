@@ -7,6 +7,7 @@ guessed from the file. Spellings: shared/reference/lora_formats.md §1.4.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -19,52 +20,68 @@ ROLES: dict[str, str] = {
     "lora_A.weight": "down",
     "lora_B.default.weight": "up",
     "lora_A.default.weight": "down",
+    "lora.up.weight": "up",  # diffusers 0.19 to 0.21
+    "lora.down.weight": "down",
+    "lora_linear_layer.up.weight": "up",
+    "lora_linear_layer.down.weight": "down",
+    "up.weight": "up",  # diffusers 0.13 to 0.18: `...processor.to_q_lora.up.weight`
+    "down.weight": "down",
     "alpha": "alpha",
+    "lora.alpha": "alpha",
+    "scale": "scale",
+    "dora_scale": "dora",
+    "lora_magnitude_vector": "magnitude",
+    "lora_magnitude_vector.weight": "magnitude",
+    "lora_magnitude_vector.default.weight": "magnitude",
+    "weight": "weight",
+    "on_input": "on_input",
+    "rescale": "rescale",
+} | {
+    role: role
+    for role in (
+        "hada_w1_a hada_w1_b hada_w2_a hada_w2_b hada_t1 hada_t2 "
+        "lokr_w1 lokr_w1_a lokr_w1_b lokr_w2 lokr_w2_a lokr_w2_b lokr_t2 "
+        "diff diff_b w_norm b_norm oft_blocks oft_diag bias bias_indices bias_values bias_size"
+    ).split()
 }
-# Role suffixes of formats that are known but not applied yet: they make the format's name for the error.
+ROLES |= {f"{role}{end}": role for role in ("a1", "a2", "b1", "b2", "bm") for end in ("", ".weight")}
+
+# Role suffixes of formats that are known and not applied: they make the format's name for the error.
 KNOWN_FORMATS: dict[str, str] = {
-    "hada_w1_a": "LoHa",
-    "hada_w1_b": "LoHa",
-    "hada_w2_a": "LoHa",
-    "hada_w2_b": "LoHa",
-    "hada_t1": "LoHa",
-    "hada_t2": "LoHa",
-    "lokr_w1": "LoKr",
-    "lokr_w1_a": "LoKr",
-    "lokr_w1_b": "LoKr",
-    "lokr_w2": "LoKr",
-    "lokr_w2_a": "LoKr",
-    "lokr_w2_b": "LoKr",
-    "lokr_t2": "LoKr",
-    "on_input": "IA3",
-    "a1.weight": "GLoRA",
-    "a2.weight": "GLoRA",
-    "b1.weight": "GLoRA",
-    "b2.weight": "GLoRA",
-    "diff": "full difference",
-    "diff_b": "full difference",
-    "w_norm": "norm",
-    "b_norm": "norm",
-    "dora_scale": "DoRA",
-    "lora_magnitude_vector": "DoRA",
-    "lora_magnitude_vector.weight": "DoRA",
-    "oft_blocks": "OFT",
-    "oft_diag": "OFT",
     "q_layer.weight": "T-LoRA",
     "p_layer.weight": "T-LoRA",
     "lambda_layer": "T-LoRA",
+    "set_weight": "ComfyUI replacement",
+    "reshape_weight": "ComfyUI reshaping",
+    "ia3_l": "PEFT IA3",
+    "oft_r": "PEFT OFT",
+    "oft_R.weight": "PEFT OFT",
+    "boft_R": "PEFT BOFT",
+    "boft_s": "PEFT BOFT",
+    "vera_lambda_b": "VeRA",
+    "vera_lambda_d": "VeRA",
+    "lora_embedding_A": "PEFT embedding",
+    "lora_embedding_B": "PEFT embedding",
 }
-FOREIGN: tuple[tuple[str, str], ...] = (
-    ("double_blocks", "Flux"),
-    ("single_blocks", "Flux"),
-    ("transformer.single_transformer_blocks", "Flux"),
-    ("joint_blocks", "Stable Diffusion 3"),
-    ("transformer.transformer_blocks", "Stable Diffusion 3 or Flux"),
-    ("lora_controlnet", "control-LoRA"),
-    ("lllite_unet", "ControlNet-LLLite"),
-    ("ip_adapter", "IP-Adapter"),
-    ("image_proj.", "IP-Adapter"),
+# Parts of keys that give another kind of file away.
+FOREIGN: tuple[tuple[re.Pattern[str], str], ...] = tuple(
+    (re.compile(sign), name)
+    for sign, name in (
+        (r"double_blocks|single_blocks|single_transformer_blocks", "Flux"),
+        (r"joint_blocks|lora_te3_|^text_encoder_3\.|^text_encoders\.t5", "Stable Diffusion 3"),
+        (
+            r"^(base_model\.model\.)?(transformer\.)?transformer_blocks\.|^lora_transformer_",
+            "Stable Diffusion 3 or Flux",
+        ),
+        (r"diffusion_model\.blocks\.\d|^lora_unet_blocks_\d", "a video model (Wan)"),
+        (r"lora_controlnet|^control_model\.", "ControlNet (a control-LoRA)"),
+        (r"lllite_", "ControlNet (ControlNet-LLLite)"),
+        (r"ip_adapter|^image_proj\.|to_[kv]_ip\.", "image prompts (IP-Adapter)"),
+        (r"^\d+\.\d*\.?(linear|0\.|1\.)", "the WebUI (a hypernetwork)"),
+        (r"^model\.diffusion_model\.|^first_stage_model\.", "nothing else (a whole checkpoint)"),
+    )
 )
+_POSITIONAL = re.compile(r"((?:unet|text_encoder):\d+):(up|down)")
 
 
 @dataclass(slots=True)
@@ -87,16 +104,26 @@ def group(keys: Iterable[str]) -> Grouped:
             found.modules.setdefault(module, {})[role] = key
         else:
             found.unsplit.append(key)
+    for module in [m for m, roles in found.modules.items() if roles.keys() <= {"weight", "bias"}]:
+        found.unsplit += found.modules.pop(module).values()  # a model's own weights; IA3 has `on_input` beside `weight`
     return found
 
 
 def foreign(keys: Iterable[str]) -> str:
-    """The name of another kind of file that these keys give away, or ""."""
-    return next((name for key in keys for sign, name in FOREIGN if sign in key), "")
+    """What another kind of file, which these keys give away, is made for; or ""."""
+    return next((name for key in keys for sign, name in FOREIGN if sign.search(key)), "")
+
+
+def positional(modules: Iterable[str]) -> bool:
+    """Whether the file is of cloneofsimo's first format, which counts layers instead of naming them."""
+    return any(_POSITIONAL.match(f"{module}:up") for module in modules)
 
 
 def _split(key: str) -> tuple[str, str, str]:
     """(module, role, "") or (module, "", later format) or ("", "", "")."""
+    match = _POSITIONAL.fullmatch(key)
+    if match:
+        return match[1], match[2], ""
     position = key.find(".")
     while position != -1:
         suffix = key[position + 1 :]

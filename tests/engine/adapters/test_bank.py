@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from engine import AdapterInvalid, AdapterMismatch, load_lora, unload_lora
 from engine.adapters.bank import AdapterBank, Weights
 from engine.adapters.file import Adapter, read_adapter
-from engine.adapters.lora import LowRank
+from engine.adapters.formats.lora import LowRank
 from engine.adapters.table import key_table
 
 from ..conftest import attention_layers, same, weights_of

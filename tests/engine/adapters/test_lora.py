@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from engine import AdapterInvalid, AdapterUnsupported
 from engine.adapters.bank import AdapterBank
 from engine.adapters.file import read_adapter
-from engine.adapters.lora import LowRank
+from engine.adapters.formats.lora import LowRank
 
 CONV = "lora_unet_mid_block_resnets_0_conv1"
 LINEAR = "lora_unet_mid_block_attentions_0_transformer_blocks_0_attn1_to_q"
@@ -116,17 +116,25 @@ def test_a_file_that_peft_wrote_gives_pefts_own_weights(bank: AdapterBank, built
 @pytest.mark.parametrize(
     ("key", "kind"),
     [
-        (f"{LINEAR}.hada_w1_a", "LoHa"),
-        (f"{LINEAR}.lokr_w1", "LoKr"),
-        (f"{LINEAR}.dora_scale", "DoRA"),
-        (f"{LINEAR}.oft_blocks", "OFT"),
+        (f"{LINEAR}.q_layer.weight", "T-LoRA"),
+        (f"{LINEAR}.ia3_l", "PEFT IA3"),
+        (f"{LINEAR}.oft_r", "PEFT OFT"),
+        (f"{LINEAR}.set_weight", "ComfyUI replacement"),
         ("lora_unet_double_blocks_0_img_attn_proj.lora_up.weight", "Flux"),
+        ("transformer.single_transformer_blocks.0.attn.to_q.lora_A.weight", "Flux"),
+        ("lora_unet_joint_blocks_0_x_block_attn_qkv.lora_up.weight", "Stable Diffusion 3"),
+        ("transformer.transformer_blocks.0.attn.add_q_proj.lora_A.weight", "Stable Diffusion 3 or Flux"),
         ("lora_controlnet", "control-LoRA"),
+        ("lllite_unet_input_blocks_1_1_transformer_blocks_0_attn1_to_q.down.0.weight", "ControlNet-LLLite"),
+        ("ip_adapter.1.to_k_ip.weight", "IP-Adapter"),
+        ("diffusion_model.blocks.0.self_attn.q.lora_A.weight", "video model"),
+        ("768.0.linear.0.weight", "hypernetwork"),
+        ("model.diffusion_model.out.2.weight", "whole checkpoint"),
         ("some.unheard.key", "some.unheard.key"),
     ],
 )
 def test_what_cannot_be_applied_exactly_is_refused_by_name(key: str, kind: str, tmp_path: Path) -> None:
-    """A format that is not read yet is named, never applied in part."""
+    """A kind of file that is not applied is named, never applied in part."""
     tensors = {key: torch.ones(4, 4)}
     if key.startswith(LINEAR):
         tensors |= {f"{LINEAR}.lora_up.weight": torch.ones(80, 2), f"{LINEAR}.lora_down.weight": torch.ones(2, 80)}

@@ -81,3 +81,15 @@ def test_known_keys_mean_known_modules(layout: Any, key: str, module: str) -> No
 def test_sd15_text_encoder_keys_mean_nothing_on_sdxl() -> None:
     """`lora_te_` belongs to families with one text encoder: on SDXL it would be a guess which of two is meant."""
     assert not [key for key in key_table(sdxl()) if key.startswith("lora_te_")]
+
+
+@pytest.mark.parametrize("layout", [sd15, sd2, sdxl])
+def test_a_text_encoder_of_transformers_4_has_the_same_spellings(layout: Any) -> None:
+    """There every class has the wrapper `text_model.`, here one of two has; a file means the same under both."""
+    pipeline = layout()
+    now = {key: target.name for key, target in key_table(pipeline).items()}
+    inner = pipeline.text_encoder
+    pipeline.text_encoder = torch.nn.Module()
+    pipeline.text_encoder.text_model = inner
+    pipeline.text_encoder.config = inner.config
+    assert {key: target.name for key, target in key_table(pipeline).items()} == now

@@ -1,0 +1,138 @@
+"""An adapter meets a model: which tensors of the file change which parameter, and what became of every key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from ..errors import AdapterInvalid, AdapterMismatch
+from ..types import AdapterReport
+from .file import Adapter
+from .formats import Change, load_change
+from .formats.part import Part
+from .table import Target, find
+
+LATENTS = (1, 0, 4)  # of conv_in: input channels 0 to 3
+BIAS_ROLES = ("diff_b", "b_norm")
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """An adapter bound to a model: its changes by target name, and the account of its keys.
+
+    `applied`, `metadata`, `report.ignored` and `report.unknown` partition the keys of the file.
+    """
+
+    changes: Mapping[str, Change]
+    applied: tuple[str, ...]
+    metadata: tuple[str, ...]
+    report: AdapterReport
+
+
+@dataclass(slots=True)
+class _Layer:
+    """The tensors of one module of the model, under whatever spellings the file has it."""
+
+    target: Target
+    spelling: str
+    tensors: dict[str, torch.Tensor] = field(default_factory=dict)
+    keys: dict[str, str] = field(default_factory=dict)  # role -> key
+
+
+def bind(adapter: Adapter, table: Mapping[str, Target], family: str, device: torch.device | None) -> Bound:
+    """The adapter's changes, on `device` (None: where each weight lives), checked against the model's shapes.
+
+    Raises AdapterMismatch (another family, a shape that does not fit) or AdapterInvalid (no proper set of tensors).
+    """
+    if adapter.info.family and adapter.info.family != family:
+        raise AdapterMismatch(_mismatch(adapter, family))
+    layers, ignored, unknown = _gather(adapter, table)
+    changes: dict[str, Change] = {}
+    applied: list[str] = []
+    for layer in layers:
+        for target, tensors in _parts(adapter, layer, ignored):
+            change = _change(adapter, layer.spelling, target, tensors)
+            changes[target.name] = change.to(device or target.parameter.device)
+        applied += [key for key in layer.keys.values() if key not in ignored]
+    if not changes:
+        raise AdapterMismatch(_mismatch(adapter, family))
+    changed = {name.removesuffix(".bias") for name in changes}
+    strange = sum(find(table, module) is None for module in adapter.modules)
+    report = AdapterReport(adapter.name, len(changed), len(layers) + strange, ignored, tuple(unknown))
+    return Bound(changes, tuple(applied), adapter.metadata, report)
+
+
+def _gather(adapter: Adapter, table: Mapping[str, Target]) -> tuple[list[_Layer], dict[str, str], list[str]]:
+    """(layers, ignored, unknown). A tensor that a file has under two spellings counts once if both are equal."""
+    layers: dict[str, _Layer] = {}
+    ignored, unknown = dict(adapter.ignored), list(adapter.unsplit)
+    for module, tensors in adapter.modules.items():
+        keys = adapter.keys[module]
+        target = find(table, module)
+        if target is None:
+            unknown += keys.values()
+            continue
+        layer = layers.setdefault(target.name, _Layer(target, module))
+        for role, tensor in tensors.items():
+            if role not in layer.tensors:
+                layer.tensors[role], layer.keys[role] = tensor, keys[role]
+            elif torch.equal(layer.tensors[role], tensor):
+                ignored[keys[role]] = f"the same as {layer.keys[role]}"
+            else:
+                raise AdapterInvalid(f"{adapter.name} changes {target.name} twice, under two spellings.")
+    return list(layers.values()), ignored, unknown
+
+
+def _parts(
+    adapter: Adapter, layer: _Layer, ignored: dict[str, str]
+) -> Iterator[tuple[Target, dict[str, torch.Tensor]]]:
+    """The layer's weight and its bias, each with the tensors that change it."""
+    weight = {role: tensor for role, tensor in layer.tensors.items() if role not in BIAS_ROLES}
+    bias = {role: tensor for role, tensor in layer.tensors.items() if role in BIAS_ROLES}
+    if bias and layer.target.bias is None:
+        if any(bool(tensor.any()) for tensor in bias.values()):
+            raise AdapterMismatch(
+                f"{adapter.name} does not fit this base model: it changes the bias of {layer.spelling}, which has none."
+            )
+        ignored.update({layer.keys[role]: "a change of nothing to a bias that this model has not" for role in bias})
+    elif bias and layer.target.bias is not None:
+        yield layer.target.bias, bias
+    if weight:
+        yield layer.target, weight
+
+
+def _change(adapter: Adapter, spelling: str, target: Target, tensors: Mapping[str, torch.Tensor]) -> Change:
+    try:
+        change = load_change(spelling, tensors, _settings(adapter.peft, target))
+    except AdapterInvalid as error:
+        raise AdapterInvalid(f"{adapter.name}: {error}") from error
+    if target.slice is not None:
+        change = Part(change, *target.slice)
+    elif not change.fits(target.parameter) and target.name == "unet.conv_in":
+        change = Part(change, *LATENTS)  # an inpainting model: the mask and the picture behind it come after
+    if not change.fits(target.parameter):
+        shapes = ", ".join(f"{role} {tuple(tensors[role].shape)}" for role in sorted(tensors, reverse=True))
+        raise AdapterMismatch(
+            f"{adapter.name} does not fit this base model: "
+            f"{spelling} has {shapes}, the layer is {tuple(target.parameter.shape)}."
+        )
+    return change
+
+
+def _settings(peft: Mapping[str, Any], target: Target) -> dict[str, Any]:
+    """What PEFT's header says about this layer: `alpha_pattern` names modules by the end of their path."""
+    prefix = f"{target.component}."
+    settings = {key.removeprefix(prefix): value for key, value in peft.items() if key.startswith(prefix)}
+    patterns = settings.get("alpha_pattern")
+    for pattern, alpha in patterns.items() if isinstance(patterns, dict) else ():
+        if f".{target.module}".endswith(f".{pattern}"):
+            settings["lora_alpha"] = alpha
+    return settings
+
+
+def _mismatch(adapter: Adapter, family: str) -> str:
+    made_for = f"made for {adapter.info.family}" if adapter.info.family else "made for another kind of model"
+    return f"{adapter.name} is {made_for}; this base model is {family}. Pick an adapter for {family}."

@@ -1,0 +1,150 @@
+"""Files of all formats at once: in force as the sum of their changes, and gone without a trace."""
+
+from __future__ import annotations
+
+import copy
+import random
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from engine.adapters import blocks
+from engine.adapters.bank import AdapterBank
+from engine.adapters.file import Adapter, read_adapter
+from engine.adapters.formats import FORMATS
+from engine.adapters.table import key_table
+
+from ..conftest import same, weights_of
+from ..layouts import SimplePipeline
+from .cases import CASES, zoo
+
+
+@pytest.fixture(scope="module")
+def adapters(builtin: Any, tmp_path_factory: pytest.TempPathFactory) -> list[Adapter]:
+    """Three files; together every format stands in them, on several kinds of layers."""
+    folder, table = tmp_path_factory.mktemp("zoo"), key_table(builtin)
+    heads = ("lora_unet_down_", "lora_unet_mid_", "lora_unet_up_")
+    layers = {
+        key.removeprefix("lora_unet_"): target.parameter for key, target in table.items() if key.startswith(heads)
+    }
+    found = []
+    for seed in range(3):
+        save_file(zoo(layers, seed * 17), folder / f"zoo{seed}.safetensors")
+        found.append(read_adapter(folder / f"zoo{seed}.safetensors"))
+    return found
+
+
+def test_the_three_files_hold_every_format(builtin: Any, adapters: list[Adapter]) -> None:
+    """What the tests below say about "all formats" is true: every class is among the bound changes."""
+    bank = AdapterBank(builtin)
+    kinds = {type(change) for adapter in adapters for change in bank.bind(adapter).changes.values()}
+    assert kinds == set(FORMATS)
+    assert any(name.endswith(".bias") for name in bank.bind(adapters[0]).changes)
+
+
+def test_random_mixes_of_all_formats_leave_every_weight_as_it_was(
+    builtin: Any, bank: AdapterBank, adapters: list[Adapter]
+) -> None:
+    """After 100 random mixes at random strengths, some of them zero, set([]) gives back every weight bit for bit."""
+    before = weights_of(builtin)
+    rng = random.Random(3)
+    for _ in range(100):
+        chosen = rng.sample(adapters, rng.randint(0, 3))
+        bank.set([(adapter, rng.choice((0.0, rng.uniform(-2, 2)))) for adapter in chosen])
+    bank.set([(adapter, 1.0) for adapter in adapters])
+    assert not same(before, weights_of(builtin))
+    bank.set([])
+    assert same(before, weights_of(builtin))
+
+
+def test_formats_that_depend_on_the_weight_see_the_pristine_one_in_any_order(
+    builtin: Any, bank: AdapterBank, adapters: list[Adapter]
+) -> None:
+    """A mix changes each weight by the sum of what its adapters change it by alone."""
+    before = weights_of(builtin)
+    alone = []
+    for adapter in adapters:
+        bank.set([(adapter, 0.5)])
+        alone.append(weights_of(builtin))
+    bank.set([(adapter, 0.5) for adapter in reversed(adapters)])
+    for name, mixed in weights_of(builtin).items():
+        wanted = before[name].double() + sum(one[name].double() - before[name].double() for one in alone)
+        assert (mixed.double() - wanted).abs().max() <= 1e-5 * wanted.abs().max().clamp_min(1), name
+
+
+@pytest.mark.slow
+def test_a_fault_at_any_layer_restores_every_weight(
+    builtin: Any, bank: AdapterBank, adapters: list[Adapter], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever change breaks, of whatever format, no trace of the old or of the new mix is left."""
+    before = weights_of(builtin)
+    count = len(bank.bind(adapters[0]).changes)
+    left = {"calls": 0}
+    for kind in FORMATS:
+        monkeypatch.setattr(kind, "add_to", breaking(kind.add_to, left))
+    for broken in range(count):
+        left["calls"] = 10**9
+        bank.set([(adapters[1], 1.0)])
+        left["calls"] = broken
+        with pytest.raises(MemoryError):
+            bank.set([(adapters[0], 1.0)])
+        assert bank.mix == ()
+        assert same(before, weights_of(builtin)), broken
+    assert count > 100
+
+
+def breaking(real: Any, left: dict[str, int]) -> Any:
+    """`real`, until it has been called as often as `left` allows."""
+
+    def add_to(self: Any, *args: Any) -> None:
+        if left["calls"] == 0:
+            raise MemoryError
+        left["calls"] -= 1
+        real(self, *args)
+
+    return add_to
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_half_precision_weight_is_rounded_once(builtin: Any, adapters: list[Adapter], dtype: torch.dtype) -> None:
+    """Two adapters on weights in half precision give the float32 sum of that model's own weights, rounded once."""
+    half = SimplePipeline(unet=copy.deepcopy(builtin.unet).to(dtype))
+    single = SimplePipeline(unet=copy.deepcopy(half.unet).float())
+    mix = [(adapters[0], 0.5), (adapters[1], 1.0)]
+    AdapterBank(half).set(mix)
+    AdapterBank(single).set(mix)
+    exact = weights_of(single)
+    assert all(torch.equal(weight, exact[name].to(dtype)) for name, weight in weights_of(half).items())
+
+
+def test_moving_and_counting_reach_every_tensor(builtin: Any, adapters: list[Adapter]) -> None:
+    """Each change moved to the meta device holds nothing any more; before, its bytes are counted."""
+    bank = AdapterBank(builtin)
+    for change in bank.bind(adapters[0]).changes.values():
+        assert change.nbytes > 0
+        moved = change.to(torch.device("meta"))
+        assert moved.nbytes == change.nbytes
+        assert "device='meta'" in repr(moved)
+        assert "device='meta'" not in repr(change)
+    assert len(CASES) > 40
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_layer_written_in_blocks_of_rows_gets_the_same_weight(
+    builtin: Any, adapters: list[Adapter], layout: torch.memory_format, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Blocks of a few rows give what whole layers give, for every format, in any layout of the memory."""
+    for adapter in adapters:
+        mix = [(adapter, 0.5)] * count
+        whole, cut = (SimplePipeline(unet=copy.deepcopy(builtin.unet)) for _ in range(2))
+        AdapterBank(whole).set(mix)
+        cut.unet.to(memory_format=layout)
+        monkeypatch.setattr(blocks, "BLOCK", 1200)  # a few rows of a linear layer, one of a convolution
+        AdapterBank(cut).set(mix)
+        monkeypatch.undo()
+        wanted = weights_of(whole)
+        for name, weight in weights_of(cut).items():
+            assert (weight - wanted[name]).abs().max() <= 1e-6 * wanted[name].abs().max().clamp_min(1), name
