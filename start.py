@@ -32,6 +32,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
 WINDOWS = os.name == "nt"
+PYTEST = ("pytest", "-n", "auto", "--maxprocesses", "4", "--dist", "loadfile")  # a file's tests share what they start
 TAIL = 20  # lines of pip's own words that are shown when it fails
 
 REMEDIES = (
@@ -187,7 +188,7 @@ def check(python: Path, arguments: Sequence[str]) -> int:
         "ruff check": ["ruff", "check"],
         "ruff format": ["ruff", "format", "--check"],
         "mypy": ["mypy"],
-        "pytest": ["pytest", *chosen, *(argument for argument in arguments if argument != "--fast")],
+        "pytest": [*PYTEST, *chosen, *(argument for argument in arguments if argument != "--fast")],
     }
     failed: dict[str, int] = {}
     for name, command in steps.items():

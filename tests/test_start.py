@@ -251,16 +251,16 @@ def test_the_check_runs_everything_and_names_all_that_failed(
         ["ruff", "check"],
         ["ruff", "format", "--check"],
         ["mypy"],
-        ["pytest", "-m", "not slow", "-k", "seed"],
+        [*start.PYTEST, "-m", "not slow", "-k", "seed"],
     ]
     out = capsys.readouterr().out
-    assert '$ python -m pytest -m "not slow" -k seed' in out
+    assert '--dist loadfile -m "not slow" -k seed' in out
     assert out.endswith("\nFailed: mypy, pytest\n")
 
 
 def test_the_whole_check_leaves_nothing_out(calls: list[list[str]]) -> None:
     start.main(["test"])
-    assert calls[-1] == ["pytest"]
+    assert calls[-1] == list(start.PYTEST)
 
 
 def test_ctrl_c_ends_the_check(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
