@@ -54,8 +54,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--workers", type=int, default=2, help="processes, one a core")
     parser.add_argument("--pictures", type=int, default=20_000)
     parser.add_argument("--vae-steps", type=int, default=2600)
-    parser.add_argument("--unet-steps", type=int, default=9600)
-    parser.add_argument("--adapter-steps", type=int, default=1000)
+    parser.add_argument("--unet-steps", type=int, default=5600)
+    parser.add_argument("--adapter-steps", type=int, default=700)
     return parser
 
 
