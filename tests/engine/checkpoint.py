@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-from engine.adapters.table import ldm_name
+from engine.adapters.spelling import ldm_name
 
 
 def write_checkpoint(pipeline: Any, path: Path) -> Path:
