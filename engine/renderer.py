@@ -79,6 +79,7 @@ class Renderer:
         return Holds(
             model=self._model.name,
             family=self._model.family,
+            device=str(self._device),
             gpu=self._merged,
             ram=frozenset(self._adapters),
             free_vram=free,

@@ -154,10 +154,14 @@ class AdapterInfo:
 
 @dataclass(frozen=True, slots=True)
 class Holds:
-    """What a worker has ready. Adapters by sha256; `gpu` are merged or on the device, `ram` are parsed in memory."""
+    """What a worker has ready. Adapters by sha256; `gpu` are merged or on the device, `ram` are parsed in memory.
+
+    `device` is PyTorch's name of what it draws on, such as "cpu" or "cuda".
+    """
 
     model: str
     family: str
+    device: str = ""
     gpu: frozenset[str] = frozenset()
     ram: frozenset[str] = frozenset()
     free_vram: int | None = None
