@@ -79,7 +79,8 @@ async def engine(config: BotConfig) -> str:
     finally:
         await fleet.aclose()
     memory = "" if held.free_vram is None else f", {held.free_vram / 2**30:.1f} GiB of GPU memory free"
-    return f"{held.model or config.engine.model} ({held.family}) is loaded on {held.device or config.engine.device}{memory}"
+    device = held.device or config.engine.device
+    return f"{held.model or config.engine.model} ({held.family}) is loaded on {device}{memory}"
 
 
 CHECKS: dict[str, Callable[[BotConfig], Awaitable[str]]] = {

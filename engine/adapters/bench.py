@@ -35,7 +35,7 @@ def switch(*, small: bool = False) -> str:
     with tempfile.TemporaryDirectory() as folder:
         files = [_write_adapter(pipeline, Path(folder) / f"bench{i}.safetensors", i) for i in range(2)]
         adapters = [read_adapter(file) for file in files]
-        rows = _merged(pipeline, adapters) + ([] if not small else _peft(pipeline, adapters))
+        rows = _merged(pipeline, adapters) + _peft(pipeline, adapters)
     reference = rows[0][1]
     return "\n".join(f"{name:<44}{value:9.2f} ms {value / reference:7.2f}x" for name, value in rows)
 
