@@ -102,6 +102,7 @@ def test_the_report_says_how_many_layers_of_how_many_were_applied(renderer: Rend
     assert str(draw(renderer, replace(FAST, adapters=(AdapterUse("ink"),))).reports[0]) == "ink: 204 of 204 layers"
 
 
+@pytest.mark.slow
 def test_both_ways_of_the_chapter_give_the_same_picture(renderer: Renderer) -> None:
     """diffusers + PEFT (load_lora_weights, set_adapters) and merged weights, for one and for two plain LoRA files."""
     peft = Renderer(EngineConfig(adapters="peft"))
@@ -234,6 +235,7 @@ def test_a_folder_that_is_no_model_is_refused(tmp_path: Path) -> None:
         Renderer(EngineConfig(models={"x": str(tmp_path / "none.safetensors")}, model="x"))
 
 
+@pytest.mark.slow
 def test_models_switch_and_switch_back() -> None:
     """A request names its model; going back gives the first one's pictures again."""
     renderer = Renderer(EngineConfig(models={"copy": str(BUILTIN_FOLDER / "model")}))

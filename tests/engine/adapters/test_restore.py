@@ -44,6 +44,7 @@ def test_the_three_files_hold_every_format(builtin: Any, adapters: list[Adapter]
     assert any(name.endswith(".bias") for name in bank.bind(adapters[0]).changes)
 
 
+@pytest.mark.slow
 def test_random_mixes_of_all_formats_leave_every_weight_as_it_was(
     builtin: Any, bank: AdapterBank, adapters: list[Adapter]
 ) -> None:

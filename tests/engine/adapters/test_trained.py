@@ -18,6 +18,8 @@ from engine.adapters.file import read_adapter
 
 from ..layouts import SimplePipeline
 
+pytestmark = pytest.mark.slow  # each file is trained first
+
 ALGORITHMS: dict[str, dict[str, Any]] = {
     "LoCon": {"algo": "lora"},
     "LoCon, Tucker": {"algo": "lora", "use_tucker": True},
