@@ -6,6 +6,7 @@ narrower. v-prediction (Salimans & Ho 2022), stratified timesteps, 10 % of capti
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Sequence
 from pathlib import Path
@@ -219,6 +220,10 @@ def save_model(pipeline: StableDiffusionPipeline, work: Path) -> None:
     for name in ("vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json"):
         (target / "tokenizer" / name).write_bytes((work / "tokenizer" / name).read_bytes())
     (target / "tokenizer" / "tokenizer.json").unlink(missing_ok=True)
+    config = target / "vae" / "config.json"
+    settings = json.loads(config.read_text(encoding="utf-8"))
+    settings.pop("_name_or_path", None)  # a path of this machine
+    config.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
 
 
 _ALPHAS = DDIMScheduler(**SCHEDULE).alphas_cumprod
