@@ -1,6 +1,6 @@
 """Data-parallel training on the CPU: one process a core, gradients averaged over gloo, resumable to the same result.
 
-Two single-threaded processes draw 1.5 times the samples of one process with two threads (measured, see README.md
+Two single-threaded processes draw 1.6 times the samples of one process with two threads (measured, see README.md
 here), because the model is hundreds of small operations.
 """
 
