@@ -75,11 +75,6 @@ class AdapterBank:
             bound = self._bound[adapter] = bind(adapter, self._table, self.family, self._device)
         return bound
 
-    def bound_bytes(self, adapter: Adapter) -> int:
-        """Memory that the adapter's prepared factors take, 0 when it is not bound."""
-        bound = self._bound.get(adapter)
-        return sum(change.nbytes for change in bound.changes.values()) if bound else 0
-
     def _plan(
         self, wanted: Iterable[tuple[Adapter, Weights]], bound: Iterable[Bound]
     ) -> dict[str, list[tuple[Change, float]]]:

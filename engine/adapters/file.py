@@ -74,8 +74,8 @@ def read_adapter(path: str | Path, *, sha256: str = "", name: str = "") -> Adapt
     if sha256 and digest != sha256:
         raise AdapterInvalid(f"{path.name} has changed on disk: its hash is {digest[:12]}, not {sha256[:12]}.")
     tensor_digest = hashlib.sha256(memoryview(data)[header.data_start :]).hexdigest()
-    info = describe(header, name or path.stem, len(data), digest, tensor_digest)
     grouped = group(header.tensors)
+    info = describe(header, grouped, name or path.stem, len(data), digest, tensor_digest)
     embeddings = [key for key in grouped.unsplit if _is_embedding(key, header.metadata)]
     return Adapter(
         path=path,

@@ -44,12 +44,11 @@ def inspect_adapter(path: str | Path) -> AdapterInfo:
     path = Path(path)
     header = read_header(path)
     sha256, tensor_sha256 = _hashes(path, header.data_start)
-    return describe(header, path.stem, path.stat().st_size, sha256, tensor_sha256)
+    return describe(header, group(header.tensors), path.stem, path.stat().st_size, sha256, tensor_sha256)
 
 
-def describe(header: Header, name: str, size: int, sha256: str, tensor_sha256: str) -> AdapterInfo:
-    """The info of a file whose header and hashes are known. Raises AdapterUnsupported."""
-    grouped = group(header.tensors)
+def describe(header: Header, grouped: Grouped, name: str, size: int, sha256: str, tensor_sha256: str) -> AdapterInfo:
+    """The info of a file whose header, grouped by module, and hashes are known. Raises AdapterUnsupported."""
     refuse_unsupported(name, header, grouped)
     shapes = {
         module: {role: header.tensors[key].shape for role, key in roles.items()}

@@ -61,9 +61,8 @@ class Conditioner:
             return Embedding(self._hidden(prompt, pipeline.tokenizer, pipeline.text_encoder, layer=None)[0])
         first, _ = self._hidden(prompt, pipeline.tokenizer, pipeline.text_encoder, layer=-2)
         second, pooled = self._hidden(prompt, pipeline.tokenizer_2, pipeline.text_encoder_2, layer=-2)
-        chunks = max(first.shape[1], second.shape[1])
         if first.shape[1] != second.shape[1]:
-            raise ValueError(f"the two text encoders see {first.shape[1]} and {second.shape[1]} of {chunks} tokens")
+            raise ValueError(f"the two text encoders see {first.shape[1]} and {second.shape[1]} tokens")
         return Embedding(torch.cat([first, second], dim=-1), pooled)
 
     def _hidden(
