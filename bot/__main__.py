@@ -89,7 +89,8 @@ def _interruptible(work: Coroutine[Any, Any, int]) -> int:
         task = asyncio.current_task()
         assert task is not None, "asyncio.run makes one"
         with contextlib.suppress(NotImplementedError):  # Windows has no SIGTERM to listen to
-            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+            for ending in (signal.SIGINT, signal.SIGTERM):  # SIGINT too: a shell's background job is born deaf to it
+                asyncio.get_running_loop().add_signal_handler(ending, task.cancel)
         return await work
 
     try:
