@@ -51,7 +51,10 @@ if TYPE_CHECKING:
     from .studio import open_studio as open  # noqa: A004, F401  the name that DESIGN §5 promises
     from .studio import run as run
     from .thread import LocalFleet as LocalFleet
+    from .types import EMPHASES as EMPHASES
+    from .types import NOISES as NOISES
     from .types import SAMPLERS as SAMPLERS
+    from .types import SCHEDULES as SCHEDULES
     from .types import AdapterInfo as AdapterInfo
     from .types import AdapterReport as AdapterReport
     from .types import AdapterUse as AdapterUse
@@ -60,6 +63,7 @@ if TYPE_CHECKING:
     from .types import Dropped as Dropped
     from .types import Event as Event
     from .types import Failed as Failed
+    from .types import Hires as Hires
     from .types import Holds as Holds
     from .types import Lost as Lost
     from .types import Picture as Picture
@@ -89,7 +93,8 @@ _HOMES = {
     "studio": ("Studio", "run"),
     "thread": ("LocalFleet",),
     "types": """
-        SAMPLERS AdapterInfo AdapterReport AdapterUse Attempt Done Dropped Event Failed Holds Lost
+        EMPHASES NOISES SAMPLERS SCHEDULES
+        AdapterInfo AdapterReport AdapterUse Attempt Done Dropped Event Failed Hires Holds Lost
         Picture Progress Request Result Snapshot Stepped WorkerId WorkerView
     """.split(),
 }

@@ -9,6 +9,9 @@ from typing import NewType
 
 from .errors import ERRORS, BadRequest, EngineError
 
+SCHEDULES = ("Karras", "Exponential", "SGM Uniform", "Simple", "Uniform")  # of sigmas; "" is the sampler's own
+NOISES = ("CPU", "NV")  # where noise comes from: PyTorch's CPU generator, or Philox as the WebUI's "NV"
+EMPHASES = ("Original", "No norm")
 SAMPLERS = ("DDIM", "Euler", "Euler a", "DPM++ 2M", "DPM++ 2M Karras", "DPM++ 2M SDE Karras", "UniPC", "Heun")
 MAX_COUNT = 4
 MAX_STEPS = 150
@@ -45,13 +48,29 @@ class AdapterUse:
         return self.weight if self.te_weight is None else self.te_weight
 
 
+@dataclass(frozen=True, slots=True)
+class Hires:
+    """A second pass at `scale` times the size: upscaled by `upscaler`, changed by `strength` in `steps` (0: as many)."""
+
+    scale: float = 2.0
+    strength: float = 0.7
+    steps: int = 0
+    upscaler: str = "Latent"
+
+    def __post_init__(self) -> None:
+        _require(1 < self.scale <= 4, f"Hires fix by {self.scale}: more than 1 and at most 4 is possible.")
+        _require(0 <= self.strength <= 1, f"A hires strength of {self.strength}: 0 to 1 is possible.")
+        _require(0 <= self.steps <= MAX_STEPS, f"{self.steps} hires steps: 0 to {MAX_STEPS} are possible.")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """One order for pictures. None means: what the base model is best at (size, cfg), or a random seed.
 
     `prompt` may hold `<lora:name:weight>` tags: `engine.prompt.untagged` moves them into `adapters`.
     `image` (PNG, JPEG or WebP bytes) starts from that picture, changed by `strength` (0 keeps it, 1 forgets it).
-    Picture i of `count` has seed `seed + i`.
+    `mask` (same formats) keeps that picture where it is black. Picture i of `count` has seed `seed + i`.
+    `clip_skip` counts as the WebUI does: 1 skips nothing, 2 the last layer of the text encoder.
     """
 
     prompt: str
@@ -67,6 +86,19 @@ class Request:
     count: int = 1
     image: bytes | None = field(default=None, repr=False)
     strength: float = 0.6
+    mask: bytes | None = field(default=None, repr=False)
+    mask_blur: int = 4  # pixels
+    hires: Hires | None = None
+    vae: str = ""  # by its name in the configuration; "" is the base model's own
+    schedule: str = ""
+    eta: float | None = None  # None: the sampler's own
+    ensd: int = 0  # added to the seed of what ancestral samplers draw
+    noise: str = "CPU"
+    variation_seed: int | None = None
+    variation_strength: float = 0.0
+    cfg_rescale: float = 0.0
+    clip_skip: int = 1
+    emphasis: str = "Original"
 
     def __post_init__(self) -> None:
         for name, text in (("prompt", self.prompt), ("negative prompt", self.negative)):
@@ -82,6 +114,21 @@ class Request:
         _require(self.cfg is None or 0 <= self.cfg <= 50, f"A cfg of {self.cfg}: 0 to 50 is possible.")
         _require(self.seed is None or 0 <= self.seed <= MAX_SEED, f"Seed {self.seed}: 0 to {MAX_SEED} are possible.")
         _require(0 <= self.strength <= 1, f"A strength of {self.strength}: 0 to 1 is possible.")
+        _require(1 <= self.clip_skip <= 12, f"A clip skip of {self.clip_skip}: 1 to 12 is possible.")
+        _require(0 <= self.mask_blur <= 64, f"A mask blur of {self.mask_blur} pixels: 0 to 64 is possible.")
+        _require(self.eta is None or 0 <= self.eta <= 1, f"An eta of {self.eta}: 0 to 1 is possible.")
+        _require(0 <= self.ensd <= MAX_SEED, f"An eta noise seed delta of {self.ensd}: 0 to {MAX_SEED} is possible.")
+        _require(
+            0 <= self.variation_strength <= 1,
+            f"A variation strength of {self.variation_strength}: 0 to 1 is possible.",
+        )
+        _require(0 <= self.cfg_rescale <= 1, f"A cfg rescale of {self.cfg_rescale}: 0 to 1 is possible.")
+        for kind, value, known in (
+            ("schedule", self.schedule, ("", *SCHEDULES)),
+            ("noise source", self.noise, NOISES),
+            ("emphasis", self.emphasis, EMPHASES),
+        ):
+            _require(value in known, f"No {kind} is called {value!r}; there are {', '.join(filter(None, known))}.")
         _require(self.sampler in SAMPLERS, f"No sampler is called {self.sampler!r}; there are {', '.join(SAMPLERS)}.")
 
 
