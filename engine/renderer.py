@@ -23,11 +23,12 @@ from .library import SUFFIX, Library
 from .pipeline.conditioning import Conditioner, Embedding
 from .pipeline.image import decode, encode, preview, read_image, to_png
 from .pipeline.load import load_pipeline, pick_device, pick_dtype
+from .pipeline.noise import Noise
 from .pipeline.samplers import make_scheduler
 from .pipeline.sampling import Row, denoise, new_row
 from .prompt import parse_negative, parse_prompt, untagged
 from .residency import Residency
-from .types import MAX_SEED, AdapterReport, AdapterUse, Emit, Holds, Picture, Progress, Request, Result, seeded
+from .types import MAX_SEED, AdapterReport, AdapterUse, Emit, Holds, Picture, Progress, Request, Result, alone, seeded
 
 log = logging.getLogger(__name__)
 DEFAULT_CFG = {"built-in": 4.0}  # by family; 7 elsewhere, as the WebUI has it
@@ -120,7 +121,7 @@ class Renderer:
         request = replace(
             request, width=request.width or size, height=request.height or size, cfg=cfg, model=self._model.name
         )
-        return seeded(request, secrets.randbelow(MAX_SEED + 1))
+        return seeded(request, lambda: secrets.randbelow(MAX_SEED + 1))
 
     def _set_mix(self, used: list[tuple[Adapter, Weights]]) -> tuple[AdapterReport, ...]:
         self._merged = frozenset()
@@ -140,13 +141,16 @@ class Renderer:
         factor = pipeline.vae_scale_factor
         start = read_image(request.image, request.width, request.height) if request.image is not None else None
         rows = []
-        for seed in self._seeds(request):
-            latents = encode(pipeline.vae, start, torch.Generator().manual_seed(seed)) if start is not None else None
+        for one in (alone(request, i) for i in range(request.count)):
+            assert one.seed is not None
+            encoding = torch.Generator().manual_seed(one.seed)
+            latents = encode(pipeline.vae, start, encoding) if start is not None else None
             rows.append(
                 new_row(
-                    shape=(request.height // factor, request.width // factor),
-                    seed=seed,
-                    scheduler=make_scheduler(request.sampler, pipeline.scheduler.config),
+                    noise=self._noise(one, (request.height // factor, request.width // factor)),
+                    scheduler=make_scheduler(
+                        request.sampler, pipeline.scheduler.config, schedule=request.schedule, eta=request.eta
+                    ),
                     steps=request.steps,
                     device=self._device,
                     dtype=self._dtype,
@@ -156,9 +160,23 @@ class Renderer:
                     negative=negative,
                     empty=empty,
                     cfg=request.cfg,
+                    cfg_rescale=request.cfg_rescale,
                 )
             )
         return rows
+
+    def _noise(self, one: Request, size: tuple[int, int]) -> Noise:
+        """The noise of a request for one picture, of `size` (height, width) in latent cells."""
+        assert one.seed is not None
+        return Noise(
+            one.seed,
+            (1, self._model.pipeline.unet.config.out_channels, *size),
+            self._device,
+            kind=one.noise,
+            ensd=one.ensd,
+            variation_seed=one.variation_seed or 0,
+            variation_strength=one.variation_strength,
+        )
 
     def _denoise(self, rows: list[Row], request: Request, emit: Emit, cancelled: Callable[[], bool]) -> torch.Tensor:
         shown = began = time.monotonic()
@@ -189,16 +207,13 @@ class Renderer:
     def _picture(
         self, request: Request, index: int, latents: torch.Tensor, used: list[tuple[Adapter, Weights]]
     ) -> Picture:
-        seed = self._seeds(request)[index]
+        one = alone(request, index)
+        assert one.seed is not None
         names = zip(request.adapters, used, strict=True)
         hashes = {use.name: adapter.info.tensor_sha256 for use, (adapter, _) in names}
-        text = write_infotext(request, seed, self._model.name, hashes)
+        text = write_infotext(one, one.seed, self._model.name, hashes)
         image = decode(self._model.pipeline.vae, latents)
-        return Picture(to_png(image, text), image.width, image.height, seed, text)
-
-    def _seeds(self, request: Request) -> list[int]:
-        assert request.seed is not None  # _complete has set it
-        return [(request.seed + i) % (MAX_SEED + 1) for i in range(request.count)]
+        return Picture(to_png(image, text), image.width, image.height, one.seed, text)
 
     def _adapter(self, use: AdapterUse) -> Adapter:
         path = self._library.locate(use)

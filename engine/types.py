@@ -9,10 +9,37 @@ from typing import NewType
 
 from .errors import ERRORS, BadRequest, EngineError
 
-SCHEDULES = ("Karras", "Exponential", "SGM Uniform", "Simple", "Uniform")  # of sigmas; "" is the sampler's own
+SCHEDULES = (  # of sigmas, by the WebUI's names; "" is the sampler's own, the WebUI's "Automatic"
+    "Uniform",
+    "Karras",
+    "Exponential",
+    "Polyexponential",
+    "SGM Uniform",
+    "KL Optimal",
+    "Simple",
+    "Normal",
+    "DDIM",
+)
 NOISES = ("CPU", "NV")  # where noise comes from: PyTorch's CPU generator, or Philox as the WebUI's "NV"
 EMPHASES = ("Original", "No norm")
-SAMPLERS = ("DDIM", "Euler", "Euler a", "DPM++ 2M", "DPM++ 2M Karras", "DPM++ 2M SDE Karras", "UniPC", "Heun")
+SAMPLERS = (
+    "DDIM",
+    "Euler",
+    "Euler a",
+    "Heun",
+    "LMS",
+    "DPM2",
+    "DPM2 a",
+    "DPM++ 2M",
+    "DPM++ SDE",
+    "DPM++ 2M SDE",
+    "DPM++ 2M SDE Heun",
+    "DPM++ 2S a",
+    "DPM++ 3M SDE",
+    "UniPC",
+    "LCM",
+    "PLMS",
+)
 MAX_COUNT = 4
 MAX_STEPS = 150
 MAX_SIDE = 2048
@@ -69,7 +96,9 @@ class Request:
 
     `prompt` may hold `<lora:name:weight>` tags: `engine.prompt.untagged` moves them into `adapters`.
     `image` (PNG, JPEG or WebP bytes) starts from that picture, changed by `strength` (0 keeps it, 1 forgets it).
-    `mask` (same formats) keeps that picture where it is black. Picture i of `count` has seed `seed + i`.
+    `mask` (same formats) keeps that picture where it is black. Picture i of `count` has seed `seed + i`; with a
+    `variation_strength` it has the same seed, and variation seed `variation_seed + i`.
+    A schedule may stand behind its sampler, as it did before the WebUI's 1.9: "DPM++ 2M Karras" is taken apart.
     `clip_skip` counts as the WebUI does: 1 skips nothing, 2 the last layer of the text encoder.
     """
 
@@ -91,7 +120,7 @@ class Request:
     hires: Hires | None = None
     vae: str = ""  # by its name in the configuration; "" is the base model's own
     schedule: str = ""
-    eta: float | None = None  # None: the sampler's own
+    eta: float | None = None  # None: the sampler's own; counts only for samplers that add noise
     ensd: int = 0  # added to the seed of what ancestral samplers draw
     noise: str = "CPU"
     variation_seed: int | None = None
@@ -123,6 +152,11 @@ class Request:
             f"A variation strength of {self.variation_strength}: 0 to 1 is possible.",
         )
         _require(0 <= self.cfg_rescale <= 1, f"A cfg rescale of {self.cfg_rescale}: 0 to 1 is possible.")
+        _require(
+            self.variation_seed is None or 0 <= self.variation_seed <= MAX_SEED,
+            f"Variation seed {self.variation_seed}: 0 to {MAX_SEED} are possible.",
+        )
+        self._take_schedule_apart()
         for kind, value, known in (
             ("schedule", self.schedule, ("", *SCHEDULES)),
             ("noise source", self.noise, NOISES),
@@ -130,6 +164,16 @@ class Request:
         ):
             _require(value in known, f"No {kind} is called {value!r}; there are {', '.join(filter(None, known))}.")
         _require(self.sampler in SAMPLERS, f"No sampler is called {self.sampler!r}; there are {', '.join(SAMPLERS)}.")
+
+    def _take_schedule_apart(self) -> None:
+        for schedule in SCHEDULES:
+            sampler = self.sampler.removesuffix(f" {schedule}")
+            if sampler != self.sampler and sampler in SAMPLERS:
+                agreed = self.schedule in ("", schedule)
+                _require(agreed, f"{self.sampler} has {schedule} in its name and cannot be drawn with {self.schedule}.")
+                object.__setattr__(self, "sampler", sampler)
+                object.__setattr__(self, "schedule", schedule)
+                return
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,9 +329,25 @@ class Lost(Event):
 Emit = Callable[[Progress], None]
 
 
-def seeded(request: Request, seed: int) -> Request:
-    """The request with a seed, unless it has one."""
-    return request if request.seed is not None else replace(request, seed=seed)
+def seeded(request: Request, draw: Callable[[], int]) -> Request:
+    """The request with a seed and, where it varies, a variation seed: `draw` gives those that it has not."""
+    seed = draw() if request.seed is None else request.seed
+    varied = request.variation_seed
+    if request.variation_strength and varied is None:
+        varied = draw()
+    return replace(request, seed=seed, variation_seed=varied)
+
+
+def alone(request: Request, index: int) -> Request:
+    """The request that draws picture `index` of a seeded request by itself: seeds count up as the WebUI's do."""
+    if request.variation_strength:
+        return replace(request, count=1, variation_seed=_counted(request.variation_seed, index))
+    return replace(request, count=1, seed=_counted(request.seed, index))
+
+
+def _counted(seed: int | None, index: int) -> int:
+    assert seed is not None  # `seeded` has given it
+    return (seed + index) % (MAX_SEED + 1)
 
 
 def _require(condition: bool, sentence: str) -> None:

@@ -13,35 +13,45 @@ from typing import Any
 import torch
 
 from .conditioning import Conditioning, Embedding, matched
+from .noise import Noise
+from .samplers import SigmaScheduler
 
 OnStep = Callable[[int, int, torch.Tensor], None]  # step, steps, latents worth a preview (rows, 4, h, w)
 
 
 @dataclass(slots=True)
 class Row:
-    """One picture in the making. `latents` (1, 4, h, w); `timesteps` are those still to do, `done` how many were."""
+    """One picture in the making. `latents` (1, 4, h, w); `timesteps` are those still to do."""
 
     latents: torch.Tensor
     scheduler: Any
     timesteps: torch.Tensor
-    generator: torch.Generator
+    noise: Noise
     positive: Sequence[Conditioning]
     negative: Sequence[Conditioning]
     empty: Embedding
     cfg: float
+    cfg_rescale: float = 0.0
     preview: torch.Tensor | None = None
 
-    def wanted(self, step: int) -> tuple[tuple[Embedding, float], ...]:
-        return _in_force(self.positive, step).parts
+    def wanted(self, call: int) -> tuple[tuple[Embedding, float], ...]:
+        return _in_force(self.positive, self._step(call)).parts
 
-    def unwanted(self, step: int) -> Embedding:
-        return _in_force(self.negative, step).parts[0][0]
+    def unwanted(self, call: int) -> Embedding:
+        return _in_force(self.negative, self._step(call)).parts[0][0]
+
+    def guided(self, call: int) -> bool:
+        """Whether the negative prompt counts. Without it the model has half the work."""
+        return self.cfg != 1 or [weight for _, weight in self.wanted(call)] != [1.0]
+
+    def _step(self, call: int) -> int:
+        """The step (from 1) that the model's call number `call` (from 1) belongs to."""
+        return (call - 1) // int(self.scheduler.order) + 1
 
 
 def new_row(
     *,
-    shape: tuple[int, int],
-    seed: int,
+    noise: Noise,
     scheduler: Any,
     steps: int,
     device: torch.device,
@@ -52,25 +62,23 @@ def new_row(
     negative: Sequence[Conditioning],
     empty: Embedding,
     cfg: float,
+    cfg_rescale: float = 0.0,
 ) -> Row:
-    """A row at its first step. `shape` is (height, width) in latent cells; `start` are the latents of a picture to
-    change by `strength`, or None. Noise is drawn on the CPU in float32, so a seed means the same on every device.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    noise = torch.randn((1, 4, *shape), generator=generator).to(device, dtype)
+    """A row at its first step. `start` are the latents of a picture to change by `strength`, or None."""
+    precision = torch.float32 if isinstance(scheduler, SigmaScheduler) else dtype
+    first = noise.first().to(device, precision)
     scheduler.set_timesteps(steps, device=device)
     timesteps = scheduler.timesteps
     if start is None:
-        latents = noise * scheduler.init_noise_sigma
+        latents = first * scheduler.init_noise_sigma
     else:
-        skipped = (
-            (len(timesteps) - min(int(len(timesteps) * strength), len(timesteps))) // scheduler.order * scheduler.order
-        )
-        timesteps = timesteps[skipped:]
+        skipped = _skipped(scheduler, strength)
         if hasattr(scheduler, "set_begin_index"):
             scheduler.set_begin_index(skipped)
-        latents = scheduler.add_noise(start, noise, timesteps[:1]) if len(timesteps) else start
-    return Row(latents, scheduler, timesteps, generator, positive, negative, empty, cfg)
+        timesteps = scheduler.timesteps[skipped:]
+        start = start.to(precision)
+        latents = scheduler.add_noise(start, first, timesteps[:1]) if len(timesteps) else start
+    return Row(latents, scheduler, timesteps, noise, positive, negative, empty, cfg, cfg_rescale)
 
 
 def denoise(
@@ -86,8 +94,26 @@ def denoise(
     for step in range(1, steps + 1):
         for first in range(0, len(rows), together):
             _advance(unet, rows[first : first + together], step, extra)
-        on_step(step, steps, torch.cat([row.latents if row.preview is None else row.preview for row in rows]))
-    return torch.cat([row.latents for row in rows])
+        on_step(step, steps, _together(rows, [row.latents if row.preview is None else row.preview for row in rows]))
+    return _together(rows, [row.latents for row in rows])
+
+
+def _together(rows: Sequence[Row], latents: Sequence[torch.Tensor]) -> torch.Tensor:
+    """One tensor in the model's own precision, whatever the samplers work in."""
+    return torch.cat(list(latents)).to(rows[0].empty.hidden.dtype)
+
+
+def _skipped(scheduler: Any, strength: float) -> int:
+    """How many timesteps a picture that changes by `strength` leaves out: diffusers' rule for diffusers' scheduler.
+
+    The WebUI, whose samplers the others are, takes one step more; here a strength of 0 still keeps the picture.
+    """
+    steps = len(scheduler.timesteps)
+    if not isinstance(scheduler, SigmaScheduler):
+        return steps - min(int(steps * strength), steps)
+    steps = len(scheduler.sigmas) - 1
+    taken = min(int(min(strength, 0.999) * steps) + 1, steps) if strength else 0
+    return (steps - taken) * scheduler.order
 
 
 def _in_force(conditioning: Sequence[Conditioning], step: int) -> Conditioning:
@@ -102,7 +128,7 @@ def _advance(unet: Any, rows: Sequence[Row], step: int, extra: Callable[[Embeddi
         time = row.timesteps[step - 1]
         scaled = row.scheduler.scale_model_input(row.latents, time)
         parts = [embedding for embedding, _ in row.wanted(step)]
-        guided = [row.unwanted(step), *parts] if row.cfg != 1 else parts
+        guided = [row.unwanted(step), *parts] if row.guided(step) else parts
         texts += guided
         inputs += [scaled] * len(guided)
         times += [time] * len(guided)
@@ -110,7 +136,7 @@ def _advance(unet: Any, rows: Sequence[Row], step: int, extra: Callable[[Embeddi
     texts = matched(texts, empty)
     options = {key: torch.cat([extra(text)[key] for text in texts]) for key in extra(texts[0])}
     predicted = unet(
-        torch.cat(inputs),
+        torch.cat(inputs).to(empty.hidden.dtype),
         torch.stack(times),
         encoder_hidden_states=torch.cat([text.hidden for text in texts]),
         added_cond_kwargs=options or None,
@@ -119,26 +145,33 @@ def _advance(unet: Any, rows: Sequence[Row], step: int, extra: Callable[[Embeddi
     offset = 0
     for row in rows:
         weights = [weight for _, weight in row.wanted(step)]
-        count = len(weights) + (1 if row.cfg != 1 else 0)
+        count = len(weights) + row.guided(step)
         _step(row, predicted[offset : offset + count], weights, row.timesteps[step - 1])
         offset += count
 
 
 def _step(row: Row, predicted: torch.Tensor, weights: Sequence[float], time: torch.Tensor) -> None:
-    """Classifier-free guidance (Ho & Salimans 2022), with AND: u + sum of w_i * cfg * (c_i - u)."""
-    if row.cfg == 1:
-        weighted = zip(torch.split(predicted, 1), weights, strict=True)
-        noise = sum(part * weight for part, weight in weighted) / sum(weights)
-    else:
-        unconditional, *parts = torch.split(predicted, 1)
-        noise = unconditional
-        for part, weight in zip(parts, weights, strict=True):
-            noise = noise + weight * row.cfg * (part - unconditional)
-    output = row.scheduler.step(noise, time, row.latents, **_randomness(row))
+    first, *others = torch.split(predicted.to(row.latents.dtype), 1)
+    output = row.scheduler.step(_guided(row, first, others, weights) if others else first, time, row.latents, row.noise)
     row.latents = output.prev_sample
-    row.preview = getattr(output, "pred_original_sample", None)
+    row.preview = output.pred_original_sample
 
 
-def _randomness(row: Row) -> dict[str, torch.Generator]:
-    accepts = row.scheduler.step.__code__.co_varnames[: row.scheduler.step.__code__.co_argcount]
-    return {"generator": row.generator} if "generator" in accepts else {}
+def _guided(
+    row: Row, unwanted: torch.Tensor, parts: Sequence[torch.Tensor], weights: Sequence[float]
+) -> torch.Tensor:
+    """Classifier-free guidance (Ho & Salimans 2022), with AND: u + sum of w_i * cfg * (c_i - u)."""
+
+    def at(cfg: float) -> torch.Tensor:
+        guided = unwanted
+        for part, weight in zip(parts, weights, strict=True):
+            guided = guided + weight * cfg * (part - unwanted)
+        return guided
+
+    return rescaled(at(row.cfg), at(1), row.cfg_rescale) if row.cfg_rescale else at(row.cfg)
+
+
+def rescaled(guided: torch.Tensor, wanted: torch.Tensor, part: float) -> torch.Tensor:
+    """`guided` with its contrast brought back, by `part`, to that of `wanted`, without guidance (Lin et al. 2023)."""
+    contrast = wanted.std(dim=(1, 2, 3), keepdim=True) / guided.std(dim=(1, 2, 3), keepdim=True)
+    return part * (guided * contrast) + (1 - part) * guided
