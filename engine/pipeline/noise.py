@@ -22,7 +22,7 @@ _MULTIPLIERS = (np.uint64(0xD2511F53), np.uint64(0xCD9E8D57))
 _WEYL = (0x9E3779B9, 0xBB67AE85)
 _UNIT = float(np.float32(2.3283064e-10))  # 2 ** -32, as cuRAND has it in float32
 _TURN = float(np.float32(2.3283064e-10 * 6.2831855))
-_TOLERANCE = 6  # decimal places of a sigma, where torchsde ends its search
+_DIGITS = 6  # decimal places of a sigma, where torchsde ends its search
 _POOL = 24  # words of entropy in a tree's seed sequence, k-diffusion's by way of torchsde
 
 
@@ -132,10 +132,11 @@ class BrownianTree:
         left, right = torch.zeros(self._shape), self._end
         key = depth = 0
         while place not in (start, end):
-            middle = _rounded(0.5 * (start + end))
+            middle = round(0.5 * (start + end), _DIGITS)
             before, after, whole = middle - start, end - middle, end - start
             seeds = np.random.SeedSequence(self._seed, spawn_key=(key, depth), pool_size=_POOL)
-            value = left + (right - left) * (before / whole) + self._draw(seeds) * math.sqrt(before * after / whole)
+            bend = math.sqrt(before * after / whole)
+            value = torch.lerp(left, right, before / whole).add_(self._draw(seeds), alpha=bend)
             if place <= middle:
                 end, right = middle, value
             else:
@@ -175,4 +176,5 @@ def slerp(low: torch.Tensor, high: torch.Tensor, part: float) -> torch.Tensor:
 
 
 def _rounded(sigma: float) -> float:
-    return round(float(np.float32(sigma)), _TOLERANCE)
+    """A level as the tree knows it. The WebUI's sigmas are float32."""
+    return round(float(np.float32(sigma)), _DIGITS)
