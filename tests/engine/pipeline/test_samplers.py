@@ -61,17 +61,18 @@ def theirs(pipeline: Any, request: Request, **options: Any) -> np.ndarray:
 LINSPACE = {"timestep_spacing": "linspace"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sampler", "schedule", "steps", "kind", "options"),
     # linspace meets whole timesteps with 10 steps to both ends, with 9 to the upper end: there diffusers rounds nothing.
-    # Not here: LMS needs scipy in diffusers; its PNDM averages velocities where PLMS (and the WebUI's) averages noise.
+    # Not here: diffusers' LMS needs scipy, its PNDM averages velocities where the WebUI's PLMS averages noise, and its
+    # DPM-Solver starts from noise of variance 1 where k-diffusion multiplies by sigma.
     [
         ("Euler", "", 10, "EulerDiscreteScheduler", LINSPACE),
         ("Euler", "Karras", 5, "EulerDiscreteScheduler", LINSPACE | {"use_karras_sigmas": True}),
         ("Euler", "Exponential", 5, "EulerDiscreteScheduler", LINSPACE | {"use_exponential_sigmas": True}),
         ("Euler a", "", 10, "EulerAncestralDiscreteScheduler", LINSPACE),
         ("Heun", "", 10, "HeunDiscreteScheduler", LINSPACE),
-        ("DPM++ 2M", "SGM Uniform", 9, "DPMSolverMultistepScheduler", LINSPACE),
         ("UniPC", "", 9, "UniPCMultistepScheduler", LINSPACE
          | {"solver_order": 3, "solver_type": "bh1", "final_sigmas_type": "sigma_min"}),
     ],
@@ -79,12 +80,12 @@ LINSPACE = {"timestep_spacing": "linspace"}
 def test_the_pixels_are_diffusers_where_diffusers_has_the_same(
     renderer: Renderer, pipeline: Any, sampler: str, schedule: str, steps: int, kind: str, options: dict[str, Any]
 ) -> None:
-    """Up to diffusers' levels in float32: next to no value differs, and none by more than two of 255."""
+    """Up to diffusers' levels in float32: next to no value differs, and none by more than one of 255."""
     request = replace(SMALL, sampler=sampler, schedule=schedule, steps=steps)
     pipeline.scheduler = getattr(diffusers, kind).from_config(pipeline.scheduler.config, **options)
     difference = np.abs(pictures(renderer, request)[0] - theirs(pipeline, request))
-    assert difference.max() <= 2
-    assert (difference > 0).mean() < 0.01
+    assert difference.max() <= 1
+    assert (difference > 0).mean() < 0.002
 
 
 @pytest.mark.parametrize("eta", [0.5, 1.0])
@@ -112,7 +113,7 @@ def test_cfg_rescale_brings_the_contrast_back() -> None:
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_a_picture_does_not_depend_on_its_place_in_the_batch(renderer: Renderer, sampler: str) -> None:
     """Seed 8 alone is picture 2 of seed 7, whatever noise the sampler adds on its way."""
-    request = replace(SMALL, sampler=sampler)
+    request = replace(SMALL, sampler=sampler, steps=2, cfg=1.0)
     assert (
         pictures(renderer, replace(request, count=2))[1] == pictures(renderer, replace(request, seed=8))[0]
     ).all()
