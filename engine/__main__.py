@@ -8,7 +8,7 @@ from pathlib import Path
 
 from . import EngineConfig, EngineError, Request, inspect_adapter, run
 from .config import BUILTIN
-from .types import SAMPLERS
+from .types import SAMPLERS, SCHEDULES
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -38,6 +38,7 @@ def _generate(args: argparse.Namespace) -> int:
         steps=args.steps,
         cfg=args.cfg,
         sampler=args.sampler,
+        schedule=args.schedule,
         count=args.count,
         width=args.width,
         height=args.height,
@@ -91,6 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     generate.add_argument("--steps", type=int, default=20)
     generate.add_argument("--cfg", type=float)
     generate.add_argument("--sampler", choices=SAMPLERS, default="DDIM")
+    generate.add_argument("--schedule", choices=("", *SCHEDULES), default="", help="of noise levels; the sampler's own")
     generate.add_argument("--count", type=int, default=1)
     generate.add_argument("--width", type=int)
     generate.add_argument("--height", type=int)

@@ -97,7 +97,7 @@ class Request:
     `prompt` may hold `<lora:name:weight>` tags: `engine.prompt.untagged` moves them into `adapters`.
     `image` (PNG, JPEG or WebP bytes) starts from that picture, changed by `strength` (0 keeps it, 1 forgets it).
     `mask` (same formats) keeps that picture where it is black. Picture i of `count` has seed `seed + i`; with a
-    `variation_strength` it has the same seed, and variation seed `variation_seed + i`.
+    `variation_strength` it has seed `seed` and variation seed `variation_seed + i`.
     A schedule may stand behind its sampler, as it did before the WebUI's 1.9: "DPM++ 2M Karras" is taken apart.
     `clip_skip` counts as the WebUI does: 1 skips nothing, 2 the last layer of the text encoder.
     """

@@ -14,7 +14,7 @@ from engine import AdapterUse, Request
 
 from ..orders import Ticket
 from ..views import asking
-from .options import AdapterName, ModelName, SamplerName, Size, read_image
+from .options import AdapterName, ModelName, SamplerName, ScheduleName, Size, read_image
 
 if TYPE_CHECKING:
     from ..client import Bot
@@ -43,6 +43,7 @@ class Imagine(commands.Cog):
         count="How many pictures.",
         image="A picture to start from.",
         strength="How much that picture may change: 0 keeps it, 1 forgets it.",
+        schedule="How the noise goes down over the steps; left out, it is the sampler's own way.",
     )
     async def imagine(
         self,
@@ -64,6 +65,7 @@ class Imagine(commands.Cog):
         count: Range[int, 1, 4] = 1,
         image: discord.Attachment | None = None,
         strength: Range[float, 0.0, 1.0] = 0.6,
+        schedule: Transform[str, ScheduleName] = "",
     ) -> None:
         named = ((lora, weight), (lora2, weight2), (lora3, weight3))
         request = Request(
@@ -79,6 +81,7 @@ class Imagine(commands.Cog):
             seed=seed,
             count=count,
             strength=strength,
+            schedule=schedule,
         )
         await asking.place(interaction, _ordered(interaction, request, image))
 

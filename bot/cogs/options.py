@@ -9,7 +9,7 @@ import aiohttp
 import discord
 from discord import app_commands
 
-from engine import BUILTIN, SAMPLERS, BadRequest, ImageUnreadable, ModelNotFound
+from engine import BUILTIN, SAMPLERS, SCHEDULES, BadRequest, ImageUnreadable, ModelNotFound
 
 from ..views import asking
 
@@ -80,6 +80,17 @@ class SamplerName(app_commands.Transformer):
     @property
     def choices(self) -> list[Choice]:  # type: ignore[override]
         return _choices(list(SAMPLERS))
+
+    async def transform(self, interaction: discord.Interaction[Any], value: str, /) -> str:
+        return value
+
+
+class ScheduleName(app_commands.Transformer):
+    """One of the engine's schedules of noise levels."""
+
+    @property
+    def choices(self) -> list[Choice]:  # type: ignore[override]
+        return _choices(list(SCHEDULES))
 
     async def transform(self, interaction: discord.Interaction[Any], value: str, /) -> str:
         return value

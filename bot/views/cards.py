@@ -96,7 +96,7 @@ def _facts(job: Job) -> str:
         code(mix(job), 300) if request.adapters else "",
         f"{first.width}×{first.height}" if first else "",
         f"{request.steps} steps",
-        request.sampler,
+        f"{request.sampler} {request.schedule}".rstrip(),
         f"{job.seconds:.1f} s" if job.seconds is not None else "",
     ]
     partial = [line for line in job.report if not _ALL_LAYERS.fullmatch(line)][:REPORTS_SHOWN]

@@ -56,7 +56,7 @@ class PhiloxSource:
 
 def source(kind: str, seed: int) -> Source:
     """`kind` is one of NOISES."""
-    return {"CPU": CpuSource, "NV": PhiloxSource}[kind](seed)
+    return PhiloxSource(seed) if kind == "NV" else CpuSource(seed)
 
 
 class Noise:

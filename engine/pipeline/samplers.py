@@ -5,7 +5,8 @@ over a table of sigmas (schedules.py). On purpose different from AUTOMATIC1111's
 - DDIM and PLMS take all their steps; the WebUI leaves out the last one, from timestep 1. DDIM with a schedule is
   Euler's rule with DDIM's eta on that schedule; the WebUI's DDIM, PLMS and UniPC take no notice of a schedule.
 - Prompts that change by step count steps; the WebUI counts calls of the model, two a step where a sampler makes two.
-- Latents and tables are float32 and float64 whatever the model's precision. LCM leaves out the model's boundary term (7e-6).
+- Latents are float32 and tables float64 whatever the model's precision. LCM leaves out its boundary term (7e-6).
+- An image to image strength of 0 keeps the picture; the WebUI takes one step.
 - Missing: DPM fast and adaptive, Restart, DDIM CFG++, the schedules Align Your Steps and Beta, churn and s_noise.
 """
 
@@ -164,7 +165,7 @@ Denoiser = Callable[[torch.Tensor, torch.Tensor, float], torch.Tensor]
 
 
 def _denoiser(kind: str) -> Denoiser:
-    """From what the model says of x at sigma to the picture that it means (Karras et al. 2022; v: Salimans & Ho 2022)."""
+    """From what the model says of x at sigma to the picture that it means (v: Salimans & Ho 2022)."""
 
     def of_noise(output: torch.Tensor, x: torch.Tensor, sigma: float) -> torch.Tensor:
         return x - output * sigma

@@ -157,9 +157,7 @@ def _step(row: Row, predicted: torch.Tensor, weights: Sequence[float], time: tor
     row.preview = output.pred_original_sample
 
 
-def _guided(
-    row: Row, unwanted: torch.Tensor, parts: Sequence[torch.Tensor], weights: Sequence[float]
-) -> torch.Tensor:
+def _guided(row: Row, unwanted: torch.Tensor, parts: Sequence[torch.Tensor], weights: Sequence[float]) -> torch.Tensor:
     """Classifier-free guidance (Ho & Salimans 2022), with AND: u + sum of w_i * cfg * (c_i - u)."""
 
     def at(cfg: float) -> torch.Tensor:

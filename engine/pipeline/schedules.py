@@ -81,7 +81,7 @@ def simple(steps: int, levels: Levels) -> Sigmas:
 
 
 def ddim(steps: int, levels: Levels) -> Sigmas:
-    """Equally many levels apart, from the second on; where `steps` does not divide their number there are more steps."""
+    """Equally far apart from the second level on; more than `steps` where that does not divide their number."""
     return [*(float(sigma) for sigma in levels.sigmas[1 :: max(len(levels.sigmas) // steps, 1)][::-1]), 0.0]
 
 
@@ -145,7 +145,7 @@ def _alphas(config: Mapping[str, Any]) -> np.ndarray:
         roots = np.sqrt(kept)
         kept = ((roots - roots[-1]) * roots[0] / (roots[0] - roots[-1])) ** 2
         kept[-1] = _ZERO_SNR
-    if not (np.isfinite(kept).all() and (np.diff(kept) < 0).all() and 0 < kept[-1] and kept[0] < 1):
+    if not (np.isfinite(kept).all() and (np.diff(kept) < 0).all() and kept[-1] > 0 and kept[0] < 1):
         raise ModelUnreadable("The base model's scheduler config describes no noise levels that grow.")
     return kept
 

@@ -5,8 +5,8 @@ final x: so rows step together through one UNet call although each has its own s
 What is sent as x is what the solver goes on with: the caller may have put parts of it back (a mask).
 
 x is k-diffusion's variable, picture + sigma * noise (Karras et al. 2022). Solvers use nothing but arithmetic on it, so
-they run on tensors of any precision, and on plain numbers to tell beforehand at which levels they will ask. The formulas
-are the papers'; that they are k-diffusion's sampling.py (and the WebUI's for UniPC and PLMS) is tested.
+they run on tensors of any precision, and on plain numbers to tell beforehand at which levels they will ask. The
+formulas are the papers'; that they are k-diffusion's sampling.py (and the WebUI's for UniPC and PLMS) is tested.
 """
 
 from __future__ import annotations
@@ -227,9 +227,7 @@ def ancestral(sigma: float, following: float, eta: float) -> tuple[float, float]
 _ADAMS_BASHFORTH = ((1.0,), (3 / 2, -1 / 2), (23 / 12, -16 / 12, 5 / 12), (55 / 24, -59 / 24, 37 / 24, -9 / 24))
 
 
-def _multistep_sde(
-    x: Value, sigmas: Sequence[float], draw: Draw, eta: float, second: Callable[[float], float]
-) -> Run:
+def _multistep_sde(x: Value, sigmas: Sequence[float], draw: Draw, eta: float, second: Callable[[float], float]) -> Run:
     earlier: Value = None
     step = 0.0
     for sigma, following in pairwise(sigmas):
@@ -264,13 +262,11 @@ def _shares(sigmas: Sequence[float], i: int, order: int) -> list[float]:
     """The integrals over step i of the Lagrange polynomials on the last `order` levels (exact: two Gauss points)."""
     start, end = sigmas[i], sigmas[i + 1]
     places = [(start + end) / 2 + side * (end - start) / math.sqrt(12) for side in (-1, 1)]
-    return [
-        (end - start) / 2 * sum(
-            math.prod((place - sigmas[i - k]) / (sigmas[i - j] - sigmas[i - k]) for k in range(order) if k != j)
-            for place in places
-        )
-        for j in range(order)
-    ]
+
+    def polynomial(j: int, place: float) -> float:
+        return math.prod((place - sigmas[i - k]) / (sigmas[i - j] - sigmas[i - k]) for k in range(order) if k != j)
+
+    return [(end - start) / 2 * sum(polynomial(j, place) for place in places) for j in range(order)]
 
 
 def _unipc_shares(ratios: Sequence[float], step: float) -> list[float]:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 import engine
-from engine import AdapterUse, BadRequest, Failed, Request
+from engine import SAMPLERS, SCHEDULES, AdapterUse, BadRequest, Failed, Request
+from engine.types import MAX_SEED, alone, seeded
 
 
 @pytest.mark.parametrize(
@@ -25,6 +26,14 @@ from engine import AdapterUse, BadRequest, Failed, Request
         ("seed", 2**32, "Seed 4294967296"),
         ("strength", 1.5, "strength of 1.5"),
         ("sampler", "Magic", "'Magic'"),
+        ("sampler", "Magic Karras", "'Magic Karras'"),
+        ("schedule", "Magic", "'Magic'"),
+        ("noise", "GPU", "'GPU'"),
+        ("eta", 1.5, "eta of 1.5"),
+        ("ensd", -1, "delta of -1"),
+        ("variation_seed", -1, "Variation seed -1"),
+        ("variation_strength", 1.5, "strength of 1.5"),
+        ("cfg_rescale", -0.5, "rescale of -0.5"),
         ("prompt", "x" * 6001, "6001 characters"),
         ("negative", "x" * 6001, "negative prompt"),
     ],
@@ -33,6 +42,41 @@ def test_a_value_out_of_bounds_is_refused_by_name(field: str, value: Any, named:
     """Discord's own limits are only the client's; the request checks them again."""
     with pytest.raises(BadRequest, match=named):
         Request(**{"prompt": "x", field: value})
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_schedule_behind_its_sampler_is_taken_apart(sampler: str, schedule: str) -> None:
+    """The WebUI's names before 1.9, of which some begin alike: "DPM++ 2M SDE Karras"."""
+    request = Request(prompt="x", sampler=f"{sampler} {schedule}")
+    assert (request.sampler, request.schedule) == (sampler, schedule)
+    assert request == Request(prompt="x", sampler=sampler, schedule=schedule)
+    assert request == Request(prompt="x", sampler=f"{sampler} {schedule}", schedule=schedule)
+
+
+def test_two_schedules_at_once_are_refused() -> None:
+    """One in the sampler's name and another beside it."""
+    with pytest.raises(BadRequest, match=r"Karras in its name.*Simple"):
+        Request(prompt="x", sampler="Euler Karras", schedule="Simple")
+
+
+def test_a_request_is_given_the_seeds_that_it_lacks() -> None:
+    """And keeps those that it has; a variation seed only where it varies."""
+    numbers = iter((5, 6))
+    assert seeded(Request(prompt="x", variation_strength=0.1), lambda: next(numbers)) == Request(
+        prompt="x", seed=5, variation_seed=6, variation_strength=0.1
+    )
+    full = Request(prompt="x", seed=1, variation_seed=2, variation_strength=0.1)
+    assert seeded(full, lambda: 9) == full
+    assert seeded(Request(prompt="x", seed=1), lambda: 9).variation_seed is None
+
+
+def test_a_picture_of_a_batch_is_a_request_of_its_own() -> None:
+    """Seeds count up and begin anew at the end; of variations it is the variation's seed."""
+    batch = Request(prompt="x", seed=MAX_SEED, count=3)
+    assert alone(batch, 1) == Request(prompt="x", seed=0)
+    varied = Request(prompt="x", seed=7, variation_seed=2, variation_strength=0.1, count=3)
+    assert alone(varied, 2) == Request(prompt="x", seed=7, variation_seed=4, variation_strength=0.1)
 
 
 @pytest.mark.parametrize("weight", [float("nan"), float("inf"), 11.0, -10.5])

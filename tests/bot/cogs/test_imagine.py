@@ -12,7 +12,7 @@ import pytest
 from bot.orders import JobState, Order, Ticket
 from bot.views import asking
 from bot.views.cards import finished
-from engine import SAMPLERS, AdapterUse
+from engine import SAMPLERS, SCHEDULES, AdapterUse
 from tests.bot.worlds import buttons, texts, world
 from tests.fakes import png, until
 
@@ -22,7 +22,7 @@ async def test_its_options_are_the_ones_that_were_promised(tmp_path: Path) -> No
         command = w.bot.tree.get_command("imagine")
         names = [parameter.name for parameter in command.parameters]  # type: ignore[union-attr]
     promised = "prompt negative lora weight lora2 weight2 lora3 weight3 model size steps cfg sampler seed count image"
-    assert names == [*promised.split(), "strength"]
+    assert names == [*promised.split(), "strength", "schedule"]
 
 
 async def test_the_first_answer_tells_the_place_of_a_job_that_is_already_recorded(tmp_path: Path) -> None:
@@ -41,7 +41,7 @@ async def test_every_option_reaches_the_engine(tmp_path: Path) -> None:
     options: dict[str, Any] = {
         "negative": "fog", "lora": "ink", "weight": 0.5, "lora2": "light", "lora3": "neon", "weight3": -1.0,
         "size": "128x192", "steps": 12, "cfg": 3.5, "sampler": "Heun", "seed": 42, "count": 2, "strength": 0.3,
-        "model": "builtin",
+        "model": "builtin", "schedule": "Karras",
     }  # fmt: skip
     async with world(tmp_path) as w:
         await w.alice.slash(w.channel, "imagine", prompt="a house", **options)
@@ -52,6 +52,7 @@ async def test_every_option_reaches_the_engine(tmp_path: Path) -> None:
     assert (request.prompt, request.negative, request.width, request.height) == ("a house", "fog", 128, 192)
     assert (request.steps, request.cfg, request.sampler, request.seed) == (12, 3.5, "Heun", 42)
     assert (request.count, request.strength, request.model) == (2, 0.3, "builtin")
+    assert request.schedule == "Karras"
 
 
 async def test_a_tag_in_the_prompt_adds_an_adapter(tmp_path: Path) -> None:
@@ -233,5 +234,6 @@ async def test_sizes_and_models_are_offered_and_samplers_are_a_list(tmp_path: Pa
         models = await w.alice.autocomplete(w.channel, "imagine", "model", "", prompt="x")
         assert [choice["value"] for choice in models] == ["builtin"]
         command = w.bot.tree.get_command("imagine")
-        sampler = next(p for p in command.parameters if p.name == "sampler")  # type: ignore[union-attr]
-        assert [choice.value for choice in sampler.choices] == list(SAMPLERS)
+        lists = {p.name: [choice.value for choice in p.choices] for p in command.parameters}  # type: ignore[union-attr]
+        assert lists["sampler"] == list(SAMPLERS)
+        assert lists["schedule"] == list(SCHEDULES)

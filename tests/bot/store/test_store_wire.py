@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.store.wire import from_json, to_json
-from engine import SAMPLERS, AdapterUse, Request
+from engine import NOISES, SAMPLERS, SCHEDULES, AdapterUse, Request
 
 weights = st.floats(-10, 10)
 sides = st.none() | st.integers(8, 256).map(lambda eighth: eighth * 8)
@@ -29,6 +29,13 @@ requests = st.builds(
     count=st.integers(1, 4),
     image=st.none() | st.binary(max_size=50),
     strength=st.floats(0, 1),
+    schedule=st.sampled_from(["", *SCHEDULES]),
+    eta=st.none() | st.floats(0, 1),
+    ensd=st.integers(0, 2**32 - 1),
+    noise=st.sampled_from(NOISES),
+    variation_seed=st.none() | st.integers(0, 2**32 - 1),
+    variation_strength=st.floats(0, 1),
+    cfg_rescale=st.floats(0, 1),
 )
 
 
@@ -36,6 +43,12 @@ requests = st.builds(
 def test_a_request_survives_json(request: Request) -> None:
     """To JSON text and back is the identity; picture bytes go beside it."""
     assert from_json(json.loads(json.dumps(to_json(request))), request.image) == request
+
+
+def test_a_job_stored_under_an_older_samplers_name_is_still_read() -> None:
+    """The name that held the schedule is taken apart."""
+    stored = to_json(Request(prompt="a")) | {"sampler": "DPM++ 2M SDE Karras"}
+    assert from_json(stored) == Request(prompt="a", sampler="DPM++ 2M SDE", schedule="Karras")
 
 
 def test_an_unknown_field_is_refused() -> None:

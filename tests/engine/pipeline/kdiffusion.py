@@ -158,8 +158,9 @@ def _dpm_2(model: Model, x: Any, s: list[float], i: int, noise: Noise, eta: floa
 def _lms(model: Model, x: Any, s: list[float], i: int, noise: Noise, eta: float, past: list[Any]) -> Any:
     past.append((x - model(x, s[i])) / s[i])
     order = min(i + 1, 4)
-    pieces = 2000  # of Simpson's rule, which is exact for these cubics; many of them, to be plain
+    pieces = 20  # of Simpson's rule, which is exact for these cubics
     for j in range(order):
+
         def basis(tau: float, j: int = j) -> float:
             return math.prod((tau - s[i - k]) / (s[i - j] - s[i - k]) for k in range(order) if k != j)
 

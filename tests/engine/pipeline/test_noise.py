@@ -82,7 +82,7 @@ def test_the_ends_of_a_variation_are_the_seeds() -> None:
 
 
 def test_the_tree_is_torchsdes() -> None:
-    """Numbers of torchsde 0.2.6's BrownianTree(0.0292, zeros(2, 3), 14.6146, entropy=1234), asked as k-diffusion does."""
+    """torchsde 0.2.6's BrownianTree(0.0292, zeros(2, 3), 14.6146, entropy=1234), asked as k-diffusion does."""
     tree = BrownianTree("CPU", 1234, (2, 3), 0.0292, 14.6146)
     expected = {
         (14.6146, 10.0): [-0.3748852, 0.9467736, 0.3120762, 0.7205456, -0.5421020, 0.9967387],

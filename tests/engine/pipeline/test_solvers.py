@@ -1,4 +1,4 @@
-"""The samplers' mathematics: against k-diffusion's formulas, diffusers' UniPC and PLMS, and an equation that is solved."""
+"""The samplers' mathematics: against k-diffusion's formulas, diffusers' UniPC and PLMS, and a known solution."""
 
 from __future__ import annotations
 
@@ -90,8 +90,10 @@ def test_unipc_and_plms_are_diffusers(name: str, sigmas_of: Any, theirs: Any, op
 
 @pytest.mark.parametrize(
     ("name", "bound"),
-    [("euler", 4e-2), ("heun", 1e-3), ("dpm_2", 1e-3), ("lms", 1e-3), ("dpmpp_2s", 1e-3), ("dpmpp_2m", 2e-3)]
-    + [("unipc", 1e-3), ("plms", 2e-2)],
+    [
+        *(("euler", 4e-2), ("heun", 1e-3), ("dpm_2", 1e-3), ("lms", 1e-3), ("dpmpp_2s", 1e-3), ("dpmpp_2m", 2e-3)),
+        *(("unipc", 1e-3), ("plms", 2e-2)),
+    ],
 )
 def test_with_many_steps_the_equation_is_solved(name: str, bound: float) -> None:
     """Data of one hump has a known path: the distance from its middle shrinks as the spread of noise and data does."""
