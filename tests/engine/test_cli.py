@@ -28,6 +28,14 @@ def test_errors_are_one_line_and_exit_code_one(tmp_path: Path, capsys: pytest.Ca
     assert capsys.readouterr().err == "AdapterNotFound: No adapter is called 'noen' here. Did you mean neon?\n"
 
 
+def test_a_sampler_may_have_its_schedule_behind_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """And one that nobody knows is answered with those that there are."""
+    command = ["generate", "a house", "-o", str(tmp_path / "x.png"), "--steps", "2", "--sampler"]
+    assert main([*command, "DPM++ 2M Karras"]) == 0
+    assert main([*command, "Magic"]) == 1
+    assert "there are DDIM, Euler" in capsys.readouterr().err
+
+
 def test_inspect_says_what_a_file_is(capsys: pytest.CaptureFixture[str]) -> None:
     """Format, family, layers, trigger words and hashes."""
     assert main(["inspect", str(builtin_adapter("ink"))]) == 0
