@@ -62,7 +62,7 @@ class AdapterBank:
         self._table = key_table(pipeline)
         self._targets = _by_name(self._table.values())
         self._device = torch.device(device) if device is not None else None
-        self._factors: Residency[str, Bound] = Residency(FACTORS) if factors is None else factors
+        self.factors: Residency[str, Bound] = Residency(FACTORS) if factors is None else factors
         self._pristine = Pristine(free)
         self._changed: set[str] = set()
         self._mix: tuple[tuple[Adapter, Weights], ...] = ()
@@ -89,10 +89,10 @@ class AdapterBank:
     def bind(self, adapter: Adapter) -> Bound:
         """The adapter's changes to this model, kept within the budget. Raises AdapterMismatch, AdapterInvalid."""
         key = adapter.info.sha256
-        bound = self._factors.get(key)
+        bound = self.factors.get(key)
         if bound is None:
             bound = bind(adapter, self._table, self.family, self._device)
-            self._factors.admit(key, bound, bound.nbytes)
+            self.factors.admit(key, bound, bound.nbytes)
         return bound
 
     def _plan(
