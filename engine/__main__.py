@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import Literal
 
 from . import EngineConfig, EngineError, Request, inspect_adapter, run
 from .config import BUILTIN
@@ -70,8 +71,10 @@ def _inspect(args: argparse.Namespace) -> int:
 
 def _bench(args: argparse.Namespace) -> int:
     from .adapters.bench import switch  # torch loads only where it is needed
+    from .adapters.soak import soak
 
-    print(switch(small=args.small))
+    size: Literal["small", "sd15", "sdxl"] = "small" if args.small else "sdxl" if args.sdxl else "sd15"
+    print(switch(size, args.device) if args.what == "switch" else soak(size, args.device))
     return 0
 
 
@@ -104,9 +107,12 @@ def _parser() -> argparse.ArgumentParser:
     inspect = commands.add_parser("inspect", help="say what adapter files are")
     inspect.add_argument("files", type=Path, nargs="+")
     inspect.set_defaults(act=_inspect)
-    bench = commands.add_parser("bench", help="measure adapter switching on this machine")
-    bench.add_argument("what", choices=["switch"])
-    bench.add_argument("--small", action="store_true", help="the built-in model only: seconds instead of minutes")
+    bench = commands.add_parser("bench", help="measure adapter switching on this machine: how fast, what it leaves")
+    bench.add_argument("what", choices=["switch", "memory"])
+    sizes = bench.add_mutually_exclusive_group()
+    sizes.add_argument("--small", action="store_true", help="the built-in model only: seconds instead of minutes")
+    sizes.add_argument("--sdxl", action="store_true", help="a UNet of SDXL's size instead of SD 1.5's: 16 GB of memory")
+    bench.add_argument("--device", default="cpu", help="such as cuda")
     bench.set_defaults(act=_bench)
     return parser
 

@@ -18,7 +18,8 @@ class EngineConfig:
 
     `adapters` "merge" changes the weights in place (DESIGN §2), "peft" goes through diffusers' load_lora_weights.
     `adapter_folders` are searched for <name>.safetensors and for ab/<sha256>.safetensors. `device` "auto" takes CUDA,
-    then MPS, then the CPU. `adapter_cache` is in bytes.
+    then MPS, then the CPU. `adapter_cache` is in bytes: so much for files in RAM, and again for
+    what is prepared of them on the device.
     """
 
     models: Mapping[str, str] = field(default_factory=dict)

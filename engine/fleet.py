@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
-from .types import Attempt, Event, WorkerId, WorkerView
+from .types import AdapterUse, Attempt, Event, WorkerId, WorkerView
 
 OnEvent = Callable[[Event], Awaitable[None]]
 
@@ -24,6 +24,15 @@ class Fleet(Protocol):
 
     async def cancel(self, worker: WorkerId, job: str, attempt: int) -> None:
         """The attempt ends at the next step, if it is still there; otherwise nothing happens."""
+
+    async def pin(self, worker: WorkerId, adapter: AdapterUse) -> str:
+        """The adapter is prepared there and leaves its memory no more (`Holds.pinned`). Gives its sha256.
+
+        Between two attempts, so it may take as long as one. Raises AdapterError, or EngineFault where no worker is.
+        """
+
+    async def unpin(self, worker: WorkerId, sha256: str) -> None:
+        """The adapter may leave that worker's memory like any other. Raises EngineFault where no worker is."""
 
     async def aclose(self) -> None:
         """No worker runs any more; attempts that were still out are Lost."""

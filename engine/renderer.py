@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from .adapters.bank import AdapterBank, Mixer, Weights
+from .adapters.binding import Bound
 from .adapters.family import family_of_pipeline
 from .adapters.file import Adapter, read_adapter
 from .adapters.peft import PeftMixer
@@ -52,8 +53,8 @@ class Renderer:
         self._device = pick_device(config.device)
         self._dtype = pick_dtype(config.dtype, self._device)
         self._library = Library(config.adapter_folders)
-        self._residency: Residency[str] = Residency(config.adapter_cache)
-        self._adapters: dict[str, Adapter] = {}
+        self._files: Residency[str, Adapter] = Residency(config.adapter_cache)
+        self._factors: Residency[str, Bound] = Residency(config.adapter_cache)  # for the model that is loaded
         self._hashes: dict[tuple[Path, int, int], str] = {}  # an unchanged file is not read again
         self._merged: frozenset[str] = frozenset()
         self._seconds_per_step: float | None = None
@@ -81,19 +82,37 @@ class Renderer:
             model=self._model.name,
             family=self._model.family,
             device=str(self._device),
-            gpu=self._merged,
-            ram=frozenset(self._adapters),
+            gpu=self._merged | frozenset(self._factors),
+            ram=frozenset(self._files),
             free_vram=free,
             seconds_per_step=self._seconds_per_step,
+            pinned=self._files.pins,
+            caches={"files": self._files.figures, "factors": self._factors.figures},
         )
 
     def prefetch(self, adapters: Iterable[AdapterUse]) -> None:
-        """These adapters are in memory, so that the next request finds them warm. What cannot be read is left out."""
+        """These adapters are prepared, so that the next request finds them warm. What cannot be used is left out."""
         for use in adapters:
             try:
-                self._adapter(use)
+                self._model.mixer.prepare(self._adapter(use))
             except AdapterError as error:
                 log.info("not prefetched: %s", error)  # the request that names it gets the error
+
+    def pin(self, adapter: AdapterUse) -> str:
+        """The adapter is in memory, prepared for the model that is loaded, and leaves no more. Gives its sha256.
+
+        Raises AdapterError; then nothing is pinned.
+        """
+        found = self._adapter(adapter)
+        self._model.mixer.prepare(found)
+        self._files.pin(found.info.sha256)
+        self._factors.pin(found.info.sha256)
+        return found.info.sha256
+
+    def unpin(self, sha256: str) -> None:
+        """The adapter may leave like any other."""
+        self._files.unpin(sha256)
+        self._factors.unpin(sha256)
 
     def _run(self, request: Request, emit: Emit, cancelled: Callable[[], bool], began: float) -> Result:
         # 1. The base model, and what it is best at
@@ -218,14 +237,11 @@ class Renderer:
     def _adapter(self, use: AdapterUse) -> Adapter:
         path = self._library.locate(use)
         stamp = (path, path.stat().st_mtime_ns, path.stat().st_size)
-        known = self._adapters.get(use.sha256 or self._hashes.get(stamp, ""))
+        known = self._files.get(use.sha256 or self._hashes.get(stamp, ""))
         if known is None:
             known = read_adapter(path, sha256=use.sha256, name=_named(use).name)
-            known = self._adapters.setdefault(known.info.sha256, known)
             self._hashes[stamp] = known.info.sha256
-        pinned = self._merged | {known.info.sha256}
-        for gone in self._residency.admit(known.info.sha256, known.nbytes * 3, pinned):  # the file and float32 factors
-            del self._adapters[gone]
+            self._files.admit(known.info.sha256, known, known.nbytes)
         return known
 
     def _use_model(self, name: str) -> None:
@@ -235,6 +251,7 @@ class Renderer:
                 raise ModelNotFound(self._unknown_model(wanted))
             self._model.pipeline = None  # the old model's memory goes before the new one comes
             self._merged = frozenset()
+            self._factors.clear()
             try:
                 self._model = self._load(wanted)
             except BaseException:
@@ -246,7 +263,8 @@ class Renderer:
         if source is None:
             raise ModelNotFound(self._unknown_model(name))
         pipeline = load_pipeline(source, self._device, self._dtype)
-        mixer: Mixer = PeftMixer(pipeline) if self._config.adapters == "peft" else AdapterBank(pipeline)
+        peft = self._config.adapters == "peft"
+        mixer: Mixer = PeftMixer(pipeline) if peft else AdapterBank(pipeline, factors=self._factors)
         return _Model(name, pipeline, mixer, family_of_pipeline(pipeline))
 
     def _unknown_model(self, name: str) -> str:
@@ -254,6 +272,7 @@ class Renderer:
         return f"No base model is called {name!r} here; there are {names}."
 
     def _free(self) -> None:
+        self._factors.trim()
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
 

@@ -8,18 +8,41 @@ import queue
 import secrets
 import threading
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from .config import EngineConfig
-from .errors import Cancelled, EngineError
+from .errors import Cancelled, EngineError, EngineFault
 from .fleet import OnEvent
-from .types import Attempt, Done, Dropped, Event, Failed, Holds, Lost, Progress, Stepped, WorkerId, WorkerView
+from .types import (
+    AdapterUse,
+    Attempt,
+    Done,
+    Dropped,
+    Event,
+    Failed,
+    Holds,
+    Lost,
+    Progress,
+    Stepped,
+    WorkerId,
+    WorkerView,
+)
 
 if TYPE_CHECKING:
     from .renderer import Renderer
 
 log = logging.getLogger(__name__)
 FAULT = "Something broke while drawing; it is not your fault. The people who run this bot find the details in its log."
+GONE = "The machine that was asked is gone; try again."
+
+
+@dataclass(frozen=True, slots=True)
+class _Errand:
+    """Something that the renderer does between two attempts."""
+
+    act: Callable[[Renderer], str]
+    done: asyncio.Future[str]
 
 
 class LocalFleet:
@@ -29,8 +52,9 @@ class LocalFleet:
         self._config = config
         self._make = make or _make_renderer
         self._id = WorkerId(f"local-{secrets.token_hex(4)}")
-        self._work: queue.SimpleQueue[Attempt | None] = queue.SimpleQueue()
+        self._work: queue.SimpleQueue[Attempt | _Errand | None] = queue.SimpleQueue()
         self._out: dict[tuple[str, int], threading.Event] = {}  # what is with the worker, and whether to stop it
+        self._errands: set[asyncio.Future[str]] = set()
         self._events: asyncio.Queue[Event | None] = asyncio.Queue()
         self._holds = Holds(model="", family="")
         self._closing = False
@@ -66,6 +90,16 @@ class LocalFleet:
         if stop is not None:
             stop.set()
 
+    async def pin(self, worker: WorkerId, adapter: AdapterUse) -> str:
+        return await self._send(worker, lambda renderer: renderer.pin(adapter))
+
+    async def unpin(self, worker: WorkerId, sha256: str) -> None:
+        def act(renderer: Renderer) -> str:
+            renderer.unpin(sha256)
+            return sha256
+
+        await self._send(worker, act)
+
     async def aclose(self) -> None:
         self._closing = True
         for stop in self._out.values():
@@ -76,9 +110,20 @@ class LocalFleet:
         await asyncio.sleep(0)  # what the thread's last act put on the loop comes first
         for key in list(self._out):
             self._finish(Lost(*key))
+        for errand in list(self._errands):
+            _set_exception(errand, EngineFault(GONE))
         self._events.put_nowait(None)
         if self._pump is not None:
             await self._pump
+
+    async def _send(self, worker: WorkerId, act: Callable[[Renderer], str]) -> str:
+        if self._closing or worker not in self.workers():
+            raise EngineFault(GONE)
+        done: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._errands.add(done)
+        done.add_done_callback(self._errands.discard)
+        self._work.put(_Errand(act, done))
+        return await done
 
     async def _deliver(self, on_event: OnEvent) -> None:
         while (event := await self._events.get()) is not None:
@@ -92,6 +137,14 @@ class LocalFleet:
             self._holds = holds or self._holds
             self._events.put_nowait(event)
 
+    def _fulfil(self, errand: _Errand, outcome: str | EngineError, holds: Holds) -> None:
+        """On the event loop: whoever sent the errand hears how it went."""
+        self._holds = holds
+        if isinstance(outcome, EngineError):
+            _set_exception(errand.done, outcome)
+        elif not errand.done.done():
+            errand.done.set_result(outcome)
+
     # --- from here on, on the GPU thread
 
     def _main(self, loop: asyncio.AbstractEventLoop, ready: asyncio.Future[Holds]) -> None:
@@ -101,9 +154,12 @@ class LocalFleet:
             _tell(loop, _set_exception, ready, error)
             return
         _tell(loop, ready.set_result, renderer.holds())
-        while (attempt := self._work.get()) is not None:
-            event = self._attempt(loop, renderer, attempt)
-            _tell(loop, self._finish, event, renderer.holds())
+        while (work := self._work.get()) is not None:
+            if isinstance(work, _Errand):
+                _tell(loop, self._fulfil, work, _run_errand(renderer, work), renderer.holds())
+            else:
+                event = self._attempt(loop, renderer, work)
+                _tell(loop, self._finish, event, renderer.holds())
 
     def _attempt(self, loop: asyncio.AbstractEventLoop, renderer: Renderer, attempt: Attempt) -> Event:
         key = (attempt.job, attempt.attempt)
@@ -125,13 +181,23 @@ class LocalFleet:
             return Failed(*key, "EngineFault", FAULT)
 
 
+def _run_errand(renderer: Renderer, errand: _Errand) -> str | EngineError:
+    try:
+        return errand.act(renderer)
+    except EngineError as error:
+        return error
+    except Exception:  # the border of the GPU thread: nothing may end it
+        log.exception("an errand broke")
+        return EngineFault(FAULT)
+
+
 def _make_renderer(config: EngineConfig) -> Renderer:
     from .renderer import Renderer  # torch and diffusers load here, off the event loop
 
     return Renderer(config)
 
 
-def _set_exception(future: asyncio.Future[Holds], error: BaseException) -> None:
+def _set_exception(future: asyncio.Future[Any], error: BaseException) -> None:
     if not future.done():
         future.set_exception(error)
 

@@ -244,10 +244,24 @@ class AdapterInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class CacheFigures:
+    """A store within a budget of bytes: how many it holds and how large, and since the start how often what was asked
+    for was there (`hits`) or not (`misses`), and how many had to go for others (`evictions`)."""
+
+    resident: int
+    nbytes: int
+    budget: int
+    hits: int
+    misses: int
+    evictions: int
+
+
+@dataclass(frozen=True, slots=True)
 class Holds:
     """What a worker has ready. Adapters by sha256; `gpu` are merged or on the device, `ram` are parsed in memory.
 
-    `device` is PyTorch's name of what it draws on, such as "cpu" or "cuda".
+    `device` is PyTorch's name of what it draws on, such as "cpu" or "cuda". `caches` are "files", the adapters parsed
+    in RAM, and "factors", what is prepared of them on the device; `pinned` adapters leave neither.
     """
 
     model: str
@@ -257,6 +271,8 @@ class Holds:
     ram: frozenset[str] = frozenset()
     free_vram: int | None = None
     seconds_per_step: float | None = None
+    pinned: frozenset[str] = frozenset()
+    caches: Mapping[str, CacheFigures] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

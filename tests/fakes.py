@@ -21,6 +21,7 @@ from bot.orders import Job, Order, Press, Ticket, Who
 from bot.store import Store, open_store
 from engine import (
     AdapterReport,
+    AdapterUse,
     Attempt,
     Done,
     Dropped,
@@ -123,6 +124,14 @@ class FakeFleet:
     async def cancel(self, worker: WorkerId, job: str, attempt: int) -> None:
         if job in self._out and self._out[job].attempt == attempt:
             await self._end(Dropped(job, attempt))
+
+    async def pin(self, worker: WorkerId, adapter: AdapterUse) -> str:
+        sha256 = adapter.sha256 or adapter.name
+        self.holds = replace(self.holds, pinned=self.holds.pinned | {sha256})
+        return sha256
+
+    async def unpin(self, worker: WorkerId, sha256: str) -> None:
+        self.holds = replace(self.holds, pinned=self.holds.pinned - {sha256})
 
     async def aclose(self) -> None:
         for attempt in list(self._out.values()):

@@ -7,18 +7,22 @@ subtracted, so `set([])` gives back the weights bit for bit (DESIGN §2).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple, Protocol
-from weakref import WeakKeyDictionary
 
 import torch
 
+from ..residency import Residency
 from ..types import AdapterReport
 from .binding import Bound, bind
-from .blocks import new_scratch, write_sum
+from .blocks import Work, write_sums
 from .family import family_of_pipeline
 from .file import Adapter
 from .formats import Change
+from .pristine import Free, Pristine
 from .table import Target, key_table
+
+FACTORS = 1 << 30  # bytes of prepared factors that a bank keeps unless it is told otherwise
 
 
 class Weights(NamedTuple):
@@ -37,18 +41,29 @@ class Mixer(Protocol):
     def set(self, mix: Mix) -> tuple[AdapterReport, ...]:
         """The mix is in force and no other; one report an adapter. After an error no adapter is."""
 
+    def prepare(self, adapter: Adapter) -> AdapterReport:
+        """What depends on adapter and model alone is done, so that a mix with it costs the switch only."""
+
 
 class AdapterBank:
     """`set(mix)` and `set([])` are inverses, bit for bit, whatever happened in between."""
 
-    def __init__(self, pipeline: Any, *, device: torch.device | str | None = None) -> None:
-        """`device` is where factors are multiplied; None means where each weight lives."""
+    def __init__(
+        self,
+        pipeline: Any,
+        *,
+        device: torch.device | str | None = None,
+        factors: Residency[str, Bound] | None = None,
+        free: Free | None = None,
+    ) -> None:
+        """`device` is where factors are multiplied; None means where each weight lives. `factors` holds the prepared
+        adapters by sha256, for this model alone. `free` says what a device has left (pristine.free_bytes)."""
         self.family = family_of_pipeline(pipeline)
         self._table = key_table(pipeline)
         self._targets = _by_name(self._table.values())
         self._device = torch.device(device) if device is not None else None
-        self._bound: WeakKeyDictionary[Adapter, Bound] = WeakKeyDictionary()
-        self._pristine: dict[str, torch.Tensor] = {}
+        self.factors: Residency[str, Bound] = Residency(FACTORS) if factors is None else factors
+        self._pristine = Pristine(free)
         self._changed: set[str] = set()
         self._mix: tuple[tuple[Adapter, Weights], ...] = ()
 
@@ -64,15 +79,20 @@ class AdapterBank:
         wanted = tuple((adapter, _weights(weight)) for adapter, weight in mix)
         bound = [self.bind(adapter) for adapter, _ in wanted]
         if wanted != self._mix:
-            self._write(self._plan(wanted, bound))
+            self._write(self._plan(*_sorted(wanted, bound)))
             self._mix = wanted
-        return tuple(part.report for part in bound)
+        return tuple(replace(part.report, name=adapter.name) for (adapter, _), part in zip(wanted, bound, strict=True))
+
+    def prepare(self, adapter: Adapter) -> AdapterReport:
+        return self.bind(adapter).report
 
     def bind(self, adapter: Adapter) -> Bound:
-        """The adapter's changes to this model, kept while the adapter lives. Raises AdapterMismatch, AdapterInvalid."""
-        bound = self._bound.get(adapter)
+        """The adapter's changes to this model, kept within the budget. Raises AdapterMismatch, AdapterInvalid."""
+        key = adapter.info.sha256
+        bound = self.factors.get(key)
         if bound is None:
-            bound = self._bound[adapter] = bind(adapter, self._table, self.family, self._device)
+            bound = bind(adapter, self._table, self.family, self._device)
+            self.factors.admit(key, bound, bound.nbytes)
         return bound
 
     def _plan(
@@ -90,20 +110,15 @@ class AdapterBank:
         touched = self._changed | plan.keys()
         try:
             with torch.no_grad():
-                scratch = new_scratch()
-                for name in touched:
-                    self._write_weight(name, plan.get(name, ()), scratch)
+                write_sums([self._work(name, plan.get(name, ())) for name in touched], self._device)
         except BaseException:
             self._restore(touched)
             raise
         self._changed = set(plan)
 
-    def _write_weight(self, name: str, changes: Sequence[tuple[Change, float]], scratch: torch.Tensor) -> None:
+    def _work(self, name: str, changes: Sequence[tuple[Change, float]]) -> Work:
         weight = self._targets[name].parameter
-        pristine = self._pristine.get(name)
-        if pristine is None:
-            pristine = self._pristine[name] = weight.detach().clone()
-        write_sum(weight, pristine, changes, self._device or weight.device, scratch)
+        return Work(name, weight, self._pristine.keep(name, weight), changes)
 
     def _restore(self, names: Iterable[str]) -> None:
         with torch.no_grad():
@@ -111,6 +126,14 @@ class AdapterBank:
                 if name in self._pristine:
                     self._targets[name].parameter.copy_(self._pristine[name])
         self._changed, self._mix = set(), ()
+
+
+def _sorted(
+    wanted: Iterable[tuple[Adapter, Weights]], bound: Iterable[Bound]
+) -> tuple[list[tuple[Adapter, Weights]], list[Bound]]:
+    """Both in an order that is the same however the mix was written: float32 sums depend on theirs in the last bit."""
+    pairs = sorted(zip(wanted, bound, strict=True), key=lambda pair: (pair[0][0].info.sha256, repr(pair[0][1])))
+    return [use for use, _ in pairs], [part for _, part in pairs]
 
 
 def _weights(weight: float | Weights) -> Weights:

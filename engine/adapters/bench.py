@@ -1,13 +1,13 @@
-"""What switching adapters costs on this machine, beside diffusers with PEFT, in one run."""
+"""What switching adapters costs on this machine, beside the WebUI's way and diffusers with PEFT, in one run."""
 
 from __future__ import annotations
 
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from diffusers import UNet2DConditionModel
@@ -16,115 +16,213 @@ from safetensors.torch import save_file
 from ..config import BUILTIN_FOLDER
 from ..pipeline.load import load_pipeline
 from .bank import AdapterBank
-from .file import read_adapter
+from .file import Adapter, read_adapter
+from .formats.lora import LowRank
 from .peft import PeftMixer
-from .table import key_table
+from .table import Target, key_table
 
 RANK, ROUNDS = 16, 7
+Size = Literal["small", "sd15", "sdxl"]
+Act = Callable[[], object]
+# diffusers' description of SDXL's UNet, where it is not that of SD 1.5
+SDXL: Mapping[str, Any] = {
+    "sample_size": 128,
+    "block_out_channels": (320, 640, 1280),
+    "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+    "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+    "transformer_layers_per_block": (1, 2, 10),
+    "attention_head_dim": (5, 10, 20),
+    "cross_attention_dim": 2048,
+    "addition_embed_type": "text_time",
+    "addition_time_embed_dim": 256,
+    "projection_class_embeddings_input_dim": 2816,
+    "use_linear_projection": True,
+}
 
 
-def switch(*, small: bool = False) -> str:
-    """A table of medians in milliseconds on one thread: one and two adapters on all attention layers, a UNet step.
+def switch(size: Size = "sd15", device: str = "cpu") -> str:
+    """A table of medians in milliseconds, on one thread: adapters of rank 16 on all attention layers of the UNet.
 
-    Large: an SD 1.5-size UNet in bfloat16 with random weights. Small: the built-in model in float32.
+    "sd15" and "sdxl" are UNets of that size in bfloat16 with random weights, "small" is the built-in one in float32.
     """
     torch.set_num_threads(1)
-    pipeline = load_pipeline(str(BUILTIN_FOLDER / "model"), torch.device("cpu"), torch.float32)
-    if not small:
-        pipeline.unet = _sd15_unet()
     with tempfile.TemporaryDirectory() as folder:
-        files = [_write_adapter(pipeline, Path(folder) / f"bench{i}.safetensors", i) for i in range(2)]
-        adapters = [read_adapter(file) for file in files]
-        rows = _merged(pipeline, adapters) + _peft(pipeline, adapters)
-    reference = rows[0][1]
-    return "\n".join(f"{name:<44}{value:9.2f} ms {value / reference:7.2f}x" for name, value in rows)
+        bench = Bench(bench_pipeline(size, torch.device(device)), torch.device(device), Path(folder))
+        bench.measure_merged()
+        bench.measure_peft()
+    return bench.table()
 
 
-def _merged(pipeline: Any, adapters: list[Any]) -> list[tuple[str, float]]:
-    weights = [target.parameter for target in _attention(pipeline).values()]
-    copies = [weight.detach().clone() for weight in weights]
+class Bench:
+    """Measures on one pipeline, with two adapters that it writes to `folder`; `medians` are milliseconds by name."""
 
-    def copy() -> None:
-        with torch.no_grad():
-            for weight, kept in zip(weights, copies, strict=True):
-                weight.copy_(kept)
+    def __init__(self, pipeline: Any, device: torch.device, folder: Path) -> None:
+        self.medians: dict[str, float] = {}
+        self._pipeline = pipeline
+        self._device = device
+        self._layers = attention(pipeline)
+        files = [write_adapter(self._layers, folder / f"bench{i}.safetensors", i) for i in range(2)]
+        self._adapters = [read_adapter(file) for file in files]
 
-    bank = AdapterBank(pipeline)
-    one, two = [(adapters[0], 0.5)], [(adapters[0], 0.5), (adapters[1], 1.0)]
-    bank.set(two)
-    step = _step(pipeline)
-    rows = [("plain copy of the touched weights", _median(copy))]
-    rows.append(("AdapterBank: one adapter", _median(lambda: bank.set(one), before=lambda: bank.set([]))))
-    rows.append(("AdapterBank: two adapters", _median(lambda: bank.set(two), before=lambda: bank.set([]))))
-    rows.append(("AdapterBank: back to none", _median(lambda: bank.set([]), before=lambda: bank.set(one))))
-    rows.append(("UNet step, no adapter", _median(step)))
-    bank.set(one)
-    rows.append(("UNet step, one adapter merged", _median(step)))
-    bank.set([])
-    return rows
+    def measure_merged(self) -> None:
+        """Rows in turns, so that a noisy machine is noisy for all of them."""
+        bank, (first, second) = AdapterBank(self._pipeline), self._adapters
+        none: list[Any] = []
+        one, two, other = [(first, 0.5)], [(first, 0.5), (second, 1.0)], [(second, 1.0)]
+        weights = [target.parameter.detach() for target in self._layers.values()]
+        kept = [weight.clone() for weight in weights]
+        webui = _WebUI(bank, self._layers, weights, kept)
+        bank.set(two)  # factors and pristine copies are made here, once
+        self._measure(
+            {
+                "plain copy of the touched weights": (lambda: torch._foreach_copy_(weights, kept), None),
+                "ours: one adapter": (lambda: bank.set(one), lambda: bank.set(none)),
+                "ours: one instead of another": (lambda: bank.set(one), lambda: bank.set(other)),
+                "ours: two adapters": (lambda: bank.set(two), lambda: bank.set(none)),
+                "ours: back to none": (lambda: bank.set(none), lambda: bank.set(one)),
+                "WebUI's way: one adapter": (lambda: webui(one), lambda: bank.set(none)),
+                "WebUI's way: two adapters": (lambda: webui(two), lambda: bank.set(none)),
+            }
+        )
+        torch._foreach_copy_(weights, kept)
+        step = _step(self._pipeline)
+        self._measure(
+            {
+                "UNet step: no adapter": (step, lambda: bank.set(none)),
+                "UNet step: one merged": (step, lambda: bank.set(one)),
+                "UNet step: two merged": (step, lambda: bank.set(two)),
+            }
+        )
+        bank.set(none)
+
+    def measure_peft(self) -> None:
+        """diffusers as its users have it: load once, then fuse and unfuse, or set and pay with every step."""
+        pipeline, (first, second) = self._pipeline, self._adapters
+        mixes = {"one": [(first, 0.5)], "two": [(first, 0.5), (second, 1.0)]}
+        peft = PeftMixer(pipeline)
+        began = self._now()
+        peft.set(mixes["two"])
+        self.medians["diffusers: load two"] = self._now() - began
+        step = _step(pipeline)
+        for name, mix in mixes.items():
+            peft.set(mix)
+            self._measure(  # in turns: each undoes the other
+                {
+                    f"diffusers: fuse {name}": (pipeline.fuse_lora, None),
+                    f"diffusers: unfuse {name}": (pipeline.unfuse_lora, None),
+                }
+            )
+            rows: dict[str, tuple[Act, Act | None]] = {f"UNet step: {name} through PEFT": (step, None)}
+            if name == "one":
+                rows["diffusers: set_adapters"] = (lambda: peft.set(mixes["one"]), None)
+            self._measure(rows)
+
+    def table(self) -> str:
+        """The medians, each beside the plain copy, and the ratios that matter."""
+        took = self.medians
+        copy = took["plain copy of the touched weights"]
+        lines = [f"{name:<50}{value:10.2f} ms {value / copy:8.2f}x" for name, value in took.items()]
+        lines.append("")
+        for count, name in (("one", "one adapter"), ("two", "two adapters")):
+            ours, webui = took[f"ours: {name}"], took[f"WebUI's way: {name}"]
+            fuse = took[f"diffusers: fuse {count}"] + took[f"diffusers: unfuse {count}"]
+            merged, peft = (took[f"UNet step: {count} {how}"] for how in ("merged", "through PEFT"))
+            bare = took["UNet step: no adapter"]
+            lines.append(
+                f"{name}: the WebUI's way takes {webui / ours:.1f}x ours, unfuse + fuse {fuse / ours:.1f}x; "
+                f"a step {merged / bare:.3f}x merged, {peft / bare:.3f}x through PEFT"
+            )
+        return "\n".join(lines)
+
+    def _measure(self, acts: Mapping[str, tuple[Act, Act | None]]) -> None:
+        times: dict[str, list[float]] = {name: [] for name in acts}
+        for _ in range(ROUNDS):
+            for name, (act, before) in acts.items():
+                if before is not None:
+                    before()
+                began = self._now()
+                act()
+                times[name].append(self._now() - began)
+        self.medians |= {name: statistics.median(found) for name, found in times.items()}
+
+    def _now(self) -> float:
+        """Milliseconds, when the device has done all it was told."""
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+        return time.perf_counter() * 1e3
 
 
-def _peft(pipeline: Any, adapters: list[Any]) -> list[tuple[str, float]]:
-    mixer = PeftMixer(pipeline)
-    began = time.perf_counter()
-    mixer.set([(adapters[0], 0.5), (adapters[1], 1.0)])
-    rows = [("diffusers + PEFT: first load of two", (time.perf_counter() - began) * 1e3)]
-    rows.append(("diffusers + PEFT: set_adapters", _median(lambda: mixer.set([(adapters[0], 0.5)]))))
-    rows.append(("UNet step, one adapter through PEFT", _median(_step(pipeline))))
-    pipeline.fuse_lora()
-    rows.append(("diffusers + PEFT: fuse", _median(pipeline.fuse_lora, before=pipeline.unfuse_lora)))
-    pipeline.unfuse_lora()
-    rows.append(("diffusers + PEFT: unfuse", _median(pipeline.unfuse_lora, before=pipeline.fuse_lora)))
-    return rows
+class _WebUI:
+    """Restore each layer from its backup, then add one adapter after the other to the rounded weight, in float32."""
+
+    def __init__(
+        self, bank: AdapterBank, layers: Mapping[str, Target], weights: list[torch.Tensor], kept: list[torch.Tensor]
+    ) -> None:
+        self._bank, self._weights, self._kept = bank, weights, kept
+        self._names = [target.name for target in layers.values()]
+
+    @torch.no_grad()
+    def __call__(self, mix: list[tuple[Adapter, float]]) -> None:
+        changes = [(self._bank.bind(adapter).changes, strength) for adapter, strength in mix]
+        for name, weight, kept in zip(self._names, self._weights, self._kept, strict=True):
+            weight.copy_(kept)
+            for found, strength in changes:
+                change = found[name]
+                assert isinstance(change, LowRank)
+                added = (change.up @ change.down).view(weight.shape) * strength
+                weight.copy_((weight.float() + added).to(weight.dtype))
 
 
-def _attention(pipeline: Any) -> dict[str, Any]:
-    table = key_table(pipeline)
+def bench_pipeline(size: Size, device: torch.device) -> Any:
+    """The built-in pipeline, its UNet replaced by one of the asked size."""
+    pipeline = load_pipeline(str(BUILTIN_FOLDER / "model"), device, torch.float32)
+    if size == "small":
+        return pipeline
+    with torch.device("meta"):
+        sizes = SDXL if size == "sdxl" else {"sample_size": 64, "cross_attention_dim": 768}
+        unet = UNet2DConditionModel(**sizes)
+    for parameter in unet.parameters():  # not unet.to(dtype): diffusers warns of that
+        parameter.data = parameter.data.to(torch.bfloat16)
+    unet = unet.to_empty(device=device)
+    for parameter in unet.parameters():
+        parameter.data.uniform_(-0.03, 0.03)
+    pipeline.unet = unet.eval()
+    return pipeline
+
+
+def attention(pipeline: Any) -> dict[str, Target]:
+    """Kohya's spelling -> target, of every linear layer and 1x1 convolution of the UNet's attention blocks."""
     heads = ("lora_unet_down_blocks", "lora_unet_mid_block", "lora_unet_up_blocks")
-    layers = {key: target for key, target in table.items() if key.startswith(heads) and "attentions" in key}
+    layers = {key: t for key, t in key_table(pipeline).items() if key.startswith(heads) and "attentions" in key}
     return {key: target for key, target in layers.items() if target.parameter.dim() > 1}  # norms are left out
 
 
-def _write_adapter(pipeline: Any, path: Path, seed: int) -> Path:
+def write_adapter(layers: Mapping[str, Target], path: Path, seed: int, rank: int = RANK) -> Path:
+    """A LoRA file with random numbers for these layers."""
     generator = torch.Generator().manual_seed(seed)
     tensors: dict[str, torch.Tensor] = {}
-    for key, target in _attention(pipeline).items():
+    for key, target in layers.items():
         out, inner, *kernel = target.parameter.shape
-        tensors[f"{key}.lora_up.weight"] = torch.randn(out, RANK, *kernel, generator=generator) * 0.01
-        tensors[f"{key}.lora_down.weight"] = torch.randn(RANK, inner, *kernel, generator=generator)
-        tensors[f"{key}.alpha"] = torch.tensor(float(RANK))
+        tensors[f"{key}.lora_up.weight"] = torch.randn(out, rank, *kernel, generator=generator) * 0.01
+        tensors[f"{key}.lora_down.weight"] = torch.randn(rank, inner, *kernel, generator=generator)
+        tensors[f"{key}.alpha"] = torch.tensor(float(rank))
     save_file(tensors, path)
     return path
 
 
-def _sd15_unet() -> UNet2DConditionModel:
-    with torch.device("meta"):
-        unet = UNet2DConditionModel(sample_size=64, cross_attention_dim=768).to(torch.bfloat16)
-    unet = unet.to_empty(device="cpu")
-    for parameter in unet.parameters():
-        parameter.data.uniform_(-0.03, 0.03)
-    return unet.eval()
-
-
-def _step(pipeline: Any) -> Callable[[], object]:
+def _step(pipeline: Any) -> Act:
     unet = pipeline.unet
     cells = unet.config.sample_size // (1 if unet.config.sample_size <= 16 else 4)
-    latents = torch.randn(2, 4, cells, cells).to(unet.dtype)
-    text = torch.randn(2, 77, unet.config.cross_attention_dim).to(unet.dtype)
+    text = torch.randn(2, 77, unet.config.cross_attention_dim)
+    latents, text = (tensor.to(unet.device, unet.dtype) for tensor in (torch.randn(2, 4, cells, cells), text))
+    extra = None
+    if unet.config.addition_embed_type is not None:
+        pooled, sizes = torch.randn(2, 1280), torch.full((2, 6), 8.0 * cells)
+        extra = {"text_embeds": pooled.to(text), "time_ids": sizes.to(text)}
+    time_step = torch.tensor(500, device=unet.device)
 
     @torch.inference_mode()
     def step() -> object:
-        return unet(latents, torch.tensor(500), encoder_hidden_states=text, return_dict=False)
+        return unet(latents, time_step, encoder_hidden_states=text, added_cond_kwargs=extra, return_dict=False)
 
     return step
-
-
-def _median(act: Callable[[], object], before: Callable[[], object] | None = None) -> float:
-    times = []
-    for _ in range(ROUNDS):
-        if before is not None:
-            before()
-        began = time.perf_counter()
-        act()
-        times.append((time.perf_counter() - began) * 1e3)
-    return statistics.median(times)

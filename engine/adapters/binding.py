@@ -31,6 +31,11 @@ class Bound:
     metadata: tuple[str, ...]
     report: AdapterReport
 
+    @property
+    def nbytes(self) -> int:
+        """What the prepared factors take, on whatever device."""
+        return sum(change.nbytes for change in self.changes.values())
+
 
 @dataclass(slots=True)
 class _Layer:

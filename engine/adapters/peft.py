@@ -21,7 +21,7 @@ class PeftMixer:
         self._loaded: dict[str, AdapterReport] = {}
 
     def set(self, mix: Mix) -> tuple[AdapterReport, ...]:
-        reports = tuple(self._load(adapter) for adapter, _ in mix)
+        reports = tuple(self.prepare(adapter) for adapter, _ in mix)
         if not mix:
             if self._loaded:
                 self._pipeline.disable_lora()
@@ -37,7 +37,7 @@ class PeftMixer:
         )
         return reports
 
-    def _load(self, adapter: Adapter) -> AdapterReport:
+    def prepare(self, adapter: Adapter) -> AdapterReport:
         name = _name(adapter)
         if name not in self._loaded:
             if adapter.info.family not in ("", self._family):

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from engine import (
+    AdapterNotFound,
     AdapterUse,
     Attempt,
     BadRequest,
@@ -17,6 +18,7 @@ from engine import (
     Done,
     Dropped,
     EngineConfig,
+    EngineFault,
     Event,
     Failed,
     Fleet,
@@ -38,6 +40,7 @@ class FakeRenderer:
 
     def __init__(self, config: EngineConfig) -> None:
         self.threads: set[str] = set()
+        self.pins: set[str] = set()
         self.go = threading.Event()
 
     def run(self, request: Request, emit: Emit, cancelled: Callable[[], bool]) -> Result:
@@ -56,9 +59,20 @@ class FakeRenderer:
         return Result(request, (), 0.0)
 
     def holds(self) -> Holds:
-        return Holds("fake", "SD 1.5", ram=frozenset(sorted(self.threads)))
+        return Holds("fake", "SD 1.5", ram=frozenset(self.threads), pinned=frozenset(self.pins))
 
     def prefetch(self, adapters: Iterable[AdapterUse]) -> None: ...
+
+    def pin(self, adapter: AdapterUse) -> str:
+        if adapter.name == "break":
+            raise ZeroDivisionError
+        if adapter.name == "gone":
+            raise AdapterNotFound("No adapter is called 'gone' here.")
+        self.pins.add(adapter.name)
+        return adapter.name
+
+    def unpin(self, sha256: str) -> None:
+        self.pins.discard(sha256)
 
 
 class Listener:
@@ -183,6 +197,42 @@ async def test_the_work_happens_on_the_gpu_thread() -> None:
         await fleet.dispatch(worker, Attempt("a", 1, Request(prompt="x")))
         await listener.until(ended)
         assert fleet.workers()[worker].holds.ram == {"gpu"}
+
+
+async def test_pin_and_unpin_are_inverses_and_holds_tells_them() -> None:
+    """Known to whoever asks the fleet as soon as the call is over, also while attempts wait."""
+    async with running() as (fleet, worker, listener):
+        await fleet.dispatch(worker, Attempt("a", 1, Request(prompt="x")))
+        assert await fleet.pin(worker, AdapterUse("ink")) == "ink"
+        assert isinstance(ended(listener.events)[0], Done), "after the attempt that was there before"
+        assert fleet.workers()[worker].holds.pinned == {"ink"}
+        await fleet.unpin(worker, "ink")
+        assert fleet.workers()[worker].holds.pinned == frozenset()
+
+
+async def test_a_pin_that_fails_raises_what_the_renderer_said(caplog: pytest.LogCaptureFixture) -> None:
+    """An EngineError as it is, a defect as EngineFault; the worker goes on."""
+    async with running() as (fleet, worker, _):
+        with pytest.raises(AdapterNotFound, match="gone"):
+            await fleet.pin(worker, AdapterUse("gone"))
+        with pytest.raises(EngineFault, match="not your fault"):
+            await fleet.pin(worker, AdapterUse("break"))
+        assert await fleet.pin(worker, AdapterUse("ink")) == "ink"
+    assert "ZeroDivisionError" in caplog.text
+
+
+async def test_nobody_waits_for_a_pin_at_a_worker_that_is_gone() -> None:
+    """Neither with an old id, nor when the fleet closes behind a long attempt."""
+    async with running() as (fleet, worker, _):
+        with pytest.raises(EngineFault, match="gone"):
+            await fleet.pin(WorkerId("local-old"), AdapterUse("ink"))
+        await fleet.dispatch(worker, Attempt("a", 1, Request(prompt="wait")))
+        waiting = asyncio.create_task(fleet.pin(worker, AdapterUse("ink")))
+        await asyncio.sleep(0.02)
+        await fleet.aclose()
+        assert await waiting == "ink", "it was in the line before the end"
+        with pytest.raises(EngineFault, match="gone"):
+            await fleet.pin(worker, AdapterUse("ink"))
 
 
 async def test_a_model_that_cannot_be_loaded_is_told_at_start() -> None:

@@ -27,10 +27,11 @@ from engine import (
     Request,
     Result,
 )
+from engine.adapters.file import read_adapter
 from engine.config import BUILTIN_FOLDER
 from engine.renderer import Renderer
 
-from .conftest import same, weights_of
+from .conftest import attention_layers, same, weights_of
 from .files import write_kohya
 
 FAST = Request(prompt="a red flower", seed=7, steps=4)
@@ -255,3 +256,42 @@ def test_rendering_changes_no_weight_of_the_base(renderer: Renderer, builtin: An
     """After all of the above and an empty mix, the renderer's model equals a freshly loaded one bit for bit."""
     draw(renderer, FAST)
     assert same(weights_of(renderer._model.pipeline), weights_of(builtin))
+
+
+def test_pinned_adapters_stay_and_the_figures_say_what_happened(tmp_path: Path, builtin: Any) -> None:
+    """With room for two adapters, the pinned one is never read again; every other one has to go for the next."""
+    for name in ("one", "two", "three"):
+        write_kohya(tmp_path / f"{name}.safetensors", attention_layers(builtin)[:4], seed=len(name) + ord(name[1]))
+    size = read_adapter(tmp_path / "one.safetensors").nbytes
+    renderer = Renderer(EngineConfig(adapter_folders=(tmp_path,), adapter_cache=2 * size, preview_every=0))
+    pinned = renderer.pin(AdapterUse("one"))
+    for name in ("two", "three", "one"):
+        draw(renderer, replace(FAST, steps=1, adapters=(AdapterUse(name),)))
+    holds = renderer.holds()
+    assert (holds.pinned, len(holds.ram)) == ({pinned}, 2)
+    assert pinned in holds.ram & holds.gpu
+    files, factors = holds.caches["files"], holds.caches["factors"]
+    assert (files.hits, files.misses, files.evictions) == (1, 3, 1)
+    assert (files.nbytes, factors.misses) == (2 * size, 3)
+    renderer.unpin(pinned)
+    for name in ("two", "three"):
+        draw(renderer, replace(FAST, steps=1, adapters=(AdapterUse(name),)))
+    assert pinned not in renderer.holds().ram
+
+
+def test_a_pin_outlives_a_change_of_the_base_model(tmp_path: Path, builtin: Any) -> None:
+    """What is prepared belongs to one model and goes with it; the next picture prepares it again."""
+    renderer = Renderer(EngineConfig(models={"copy": str(BUILTIN_FOLDER / "model")}, preview_every=0))
+    pinned = renderer.pin(AdapterUse("ink"))
+    draw(renderer, replace(FAST, steps=1, model="copy"))
+    assert renderer.holds().caches["factors"].resident == 0
+    assert renderer.holds().pinned == {pinned}
+    draw(renderer, replace(FAST, steps=1, model="copy", adapters=(AdapterUse("ink"),)))
+    assert renderer.holds().caches["factors"].resident == 1
+
+
+def test_an_adapter_that_cannot_be_used_is_not_pinned(renderer: Renderer) -> None:
+    """The error names what is wrong, and the books are as before."""
+    with pytest.raises(AdapterNotFound):
+        renderer.pin(AdapterUse("no such"))
+    assert renderer.holds().pinned == frozenset()

@@ -24,6 +24,10 @@ Settings = Mapping[str, Any]  # what PEFT states in the header about this layer
 class Change(Protocol):
     """What a file does to one weight. One class per format, each with `load(name, tensors, settings) -> X | None`."""
 
+    @property
+    def reach(self) -> float:
+        """No number of D is larger; infinity where only computing it tells."""
+
     def fits(self, weight: torch.Tensor) -> bool:
         """Whether the change is one of a weight of this shape."""
 
@@ -46,6 +50,10 @@ class Stored:
 
     __slots__ = ()
 
+    @property
+    def reach(self) -> float:
+        return math.inf
+
     def to(self, device: torch.device) -> Self:
         held = {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
         moved = {name: value.to(device) for name, value in held.items() if isinstance(value, torch.Tensor | Stored)}
@@ -63,7 +71,7 @@ class Stored:
 
 def as_base(pristine: torch.Tensor, total: torch.Tensor) -> torch.Tensor:
     """W as float32 in the shape and on the device of `total`."""
-    return pristine.to(total.device, torch.float32).reshape(total.shape)
+    return pristine.to(total.device).to(torch.float32).reshape(total.shape)  # crosses the bus at its own size
 
 
 def complete(name: str, tensors: Tensors, *roles: str) -> None:

@@ -21,6 +21,7 @@ class LowRank(Stored):
 
     up: torch.Tensor
     down: torch.Tensor
+    reach: float  # type: ignore[misc]  # known once, when loaded
 
     @classmethod
     def load(cls, name: str, tensors: Tensors, settings: Settings) -> LowRank | None:
@@ -30,7 +31,8 @@ class LowRank(Stored):
         complete(name, tensors, "up", "down")
         up, down = matrix(tensors["up"]), with_core(name, tensors["down"], tensors.get("mid"))
         meet(name, up, down, "up and down")
-        return cls(up * scale_of(name, tensors, tensors["down"].shape[0], settings), down)
+        up = up * scale_of(name, tensors, tensors["down"].shape[0], settings)
+        return cls(up, down, up.shape[1] * float(up.abs().max()) * float(down.abs().max()))
 
     def fits(self, weight: torch.Tensor) -> bool:
         """Whether D has the shape of `weight`, 2-D on 4-D and 4-D on 2-D included."""
@@ -41,4 +43,4 @@ class LowRank(Stored):
         total.addmm_(self.up, self.down, alpha=strength)
 
     def rows(self, start: int, stop: int) -> LowRank:
-        return LowRank(self.up[start:stop], self.down)
+        return LowRank(self.up[start:stop], self.down, self.reach)

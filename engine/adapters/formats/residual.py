@@ -20,10 +20,10 @@ SPARSE = ("bias_indices", "bias_values", "bias_size")
 
 @dataclass(frozen=True, slots=True)
 class Residual(Stored):
-    """`places` are flat positions in a weight of `shape`, `values` what is added there, scaled."""
+    """`places` are flat positions in a weight of `shape`, all of them where None; `values` what is added, scaled."""
 
     inner: LowRank
-    places: torch.Tensor
+    places: torch.Tensor | None
     values: torch.Tensor
     shape: tuple[int, ...]
 
@@ -45,11 +45,14 @@ class Residual(Stored):
     def add_to(self, total: torch.Tensor, pristine: torch.Tensor, strength: float) -> None:
         """total += strength * s * (up @ down + B)."""
         self.inner.add_to(total, pristine, strength)
-        total.view(-1).index_add_(0, self.places, self.values, alpha=strength)
+        if self.places is None:
+            total.view(-1).add_(self.values, alpha=strength)
+        else:
+            total.view(-1).index_add_(0, self.places, self.values, alpha=strength)
 
 
-def _dense(bias: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, tuple[int, ...]]:
-    return torch.arange(bias.numel()), bias.float().flatten(), tuple(bias.shape)
+def _dense(bias: torch.Tensor) -> tuple[None, torch.Tensor, tuple[int, ...]]:
+    return None, bias.float().flatten(), tuple(bias.shape)
 
 
 def _sparse(name: str, tensors: Tensors) -> tuple[torch.Tensor, torch.Tensor, tuple[int, ...]]:

@@ -81,6 +81,10 @@ def sparse(shape: Shape, rand: Random) -> Tensors:
     }
 
 
+def dense(shape: Shape, rand: Random) -> Tensors:
+    return lora(shape, rand) | {"bias": rand(*shape)}
+
+
 def loha(shape: Shape, rand: Random) -> Tensors:
     columns = torch.Size(shape[1:]).numel()
     pairs = {f"hada_w{i}_a": rand(shape[0], RANK) for i in "12"}
@@ -196,6 +200,7 @@ LOW_RANK: dict[str, Case] = {
 CASES: dict[str, Case] = LOW_RANK | {
     "LoRA, 2-D on 4-D and 4-D on 2-D": Case(lora_other_dimensions, forms.lora_change, ("linear", "square", "1x1")),
     "LoRA and sparse residual": Case(sparse, forms.residual_change),
+    "LoRA and dense residual": Case(dense, forms.residual_change),
     "GLoRA Tucker": Case(glora_tucker, forms.glora_change, CONV),
     "GLoRA v1": Case(glora_older, partial(forms.glora_change, older=True), DENSE),
     "IA3 input": Case(partial(ia3, on_input=True), forms.ia3_change, alpha=False),

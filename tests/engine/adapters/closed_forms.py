@@ -153,9 +153,11 @@ def dora_change(weight: torch.Tensor, change: torch.Tensor, magnitude: torch.Ten
 
 
 def residual_change(weight: torch.Tensor, tensors: Tensors) -> torch.Tensor:
-    """s * (up down + B), B given by coordinates."""
+    """s * (up down + B), B whole or given by coordinates."""
     scale = _alpha_over(tensors, tensors["lora_down.weight"].shape[0])
     change = lora_change(weight, tensors)
+    if "bias" in tensors:
+        return change + scale * tensors["bias"].double().reshape(weight.shape)
     for place, value in zip(tensors["bias_indices"].T.tolist(), tensors["bias_values"].double().tolist(), strict=True):
         change.reshape(tensors["bias_size"].tolist())[tuple(place)] += scale * value
     return change

@@ -85,13 +85,25 @@ def test_a_format_changes_a_layer_by_its_closed_form(
     assert_exact(shared, case, layer, adapter, tensors)
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
-@pytest.mark.parametrize(("case", "layer"), [pytest.param(c, c.layers[-1], id=name) for name, c in CASES.items()])
+STORED = (torch.float16, torch.bfloat16, torch.float64, torch.float8_e4m3fn, torch.float8_e5m2)
+
+
+@pytest.mark.parametrize("dtype", STORED)
+@pytest.mark.parametrize(
+    ("case", "layer"),
+    [
+        pytest.param(case, layer, id=f"{name}-{layer}", marks=() if layer == case.layers[-1] else pytest.mark.slow)
+        for name, case in CASES.items()
+        for layer in case.layers
+    ],
+)
 def test_a_format_stored_in_another_type_is_taken_at_its_stored_numbers(
     case: Case, layer: str, dtype: torch.dtype, shared: AdapterBank, tmp_path: Path
 ) -> None:
     """The file's rounded numbers, multiplied in float32 or better, give the closed form of the same numbers."""
     tensors = tensors_of(case, layer, tuple(parameter(shared, layer).shape))
     tensors = {role: t.to(dtype) if t.is_floating_point() else t for role, t in tensors.items()}
+    if case.alpha:
+        tensors["alpha"] = torch.tensor(3.0, dtype=dtype)
     adapter = write(tmp_path / "a.safetensors", case, layer, tensors)
     assert_exact(shared, case, layer, adapter, tensors)

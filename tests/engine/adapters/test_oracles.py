@@ -7,12 +7,15 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from lycoris.functional import boft, diag_oft, locon, loha, lokr
 from peft import LoHaConfig, LoKrConfig, LoraConfig, inject_adapter_in_model
 
 from engine.adapters.formats import load_change
 from engine.adapters.naming import ROLES
 
+from . import cases
 from .cases import CASES, Random
 
 SHAPES = {"linear": (64, 96), "square": (64, 64), "1x1": (64, 32, 1, 1), "3x3": (64, 32, 3, 3)}
@@ -84,6 +87,38 @@ def test_lycoris_functional_gives_the_same_change(name: str, layer: str) -> None
     tensors = CASES[name].make(SHAPES[layer], rand)
     if CASES[name].alpha:
         tensors["alpha"] = torch.tensor(3.0)
+    wanted = LYCORIS[name](weight, tensors).reshape(weight.shape)
+    assert (ours(weight, tensors) - wanted).abs().max() <= 2e-5 * wanted.abs().max()
+
+
+FULL = {
+    "linear": [(320, 768), (1280, 768), (2560, 320)],
+    "square": [(320, 320), (1280, 1280)],
+    "1x1": [(320, 320, 1, 1), (640, 320, 1, 1)],
+    "3x3": [(320, 320, 3, 3), (640, 320, 3, 3)],
+}
+
+
+@st.composite
+def full_layers(draw: st.DrawFn) -> tuple[str, tuple[int, ...]]:
+    name = draw(st.sampled_from(sorted(LYCORIS)))
+    return name, draw(st.sampled_from(FULL[draw(st.sampled_from(CASES[name].layers))]))
+
+
+@settings(max_examples=20, deadline=None, derandomize=True)
+@given(full_layers(), st.integers(1, 64), st.sampled_from([0.5, 1.0, 3.0, 64.0]), st.integers(0, 2**16))
+def test_lycoris_gives_the_same_change_of_layers_of_full_size(
+    drawn: tuple[str, tuple[int, ...]], rank: int, alpha: float, seed: int
+) -> None:
+    """Of Stable Diffusion's own sizes, at any rank, alpha and numbers."""
+    name, shape = drawn
+    rand = Random(torch.Generator().manual_seed(seed))
+    weight = rand(*shape)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cases, "RANK", rank)
+        tensors = CASES[name].make(shape, rand)
+    if CASES[name].alpha:
+        tensors["alpha"] = torch.tensor(alpha)
     wanted = LYCORIS[name](weight, tensors).reshape(weight.shape)
     assert (ours(weight, tensors) - wanted).abs().max() <= 2e-5 * wanted.abs().max()
 

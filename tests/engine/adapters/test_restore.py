@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 
 from engine.adapters import blocks
 from engine.adapters.bank import AdapterBank
+from engine.adapters.blocks import Work
 from engine.adapters.file import Adapter, read_adapter
 from engine.adapters.formats import FORMATS
 from engine.adapters.table import key_table
@@ -24,16 +25,18 @@ from .cases import CASES, zoo
 @pytest.fixture(scope="module")
 def adapters(builtin: Any, tmp_path_factory: pytest.TempPathFactory) -> list[Adapter]:
     """Three files; together every format stands in them, on several kinds of layers."""
-    folder, table = tmp_path_factory.mktemp("zoo"), key_table(builtin)
-    heads = ("lora_unet_down_", "lora_unet_mid_", "lora_unet_up_")
-    layers = {
-        key.removeprefix("lora_unet_"): target.parameter for key, target in table.items() if key.startswith(heads)
-    }
-    found = []
+    folder, found = tmp_path_factory.mktemp("zoo"), []
     for seed in range(3):
-        save_file(zoo(layers, seed * 17), folder / f"zoo{seed}.safetensors")
+        save_file(zoo(unet_layers(builtin), seed * 17), folder / f"zoo{seed}.safetensors")
         found.append(read_adapter(folder / f"zoo{seed}.safetensors"))
     return found
+
+
+def unet_layers(pipeline: Any) -> dict[str, torch.Tensor]:
+    """Kohya's spelling without its prefix -> weight, of every layer of the blocks."""
+    heads = ("lora_unet_down_", "lora_unet_mid_", "lora_unet_up_")
+    table = key_table(pipeline).items()
+    return {key.removeprefix("lora_unet_"): target.parameter for key, target in table if key.startswith(heads)}
 
 
 def test_the_three_files_hold_every_format(builtin: Any, adapters: list[Adapter]) -> None:
@@ -44,17 +47,24 @@ def test_the_three_files_hold_every_format(builtin: Any, adapters: list[Adapter]
     assert any(name.endswith(".bias") for name in bank.bind(adapters[0]).changes)
 
 
-@pytest.mark.slow
-def test_random_mixes_of_all_formats_leave_every_weight_as_it_was(
-    builtin: Any, bank: AdapterBank, adapters: list[Adapter]
-) -> None:
-    """After 100 random mixes at random strengths, some of them zero, set([]) gives back every weight bit for bit."""
-    before = weights_of(builtin)
-    rng = random.Random(3)
-    for _ in range(100):
-        chosen = rng.sample(adapters, rng.randint(0, 3))
+@pytest.fixture(scope="module")
+def twenty(builtin: Any, tmp_path_factory: pytest.TempPathFactory) -> list[Adapter]:
+    """Twenty files that overlap, each of a few layers in several formats."""
+    folder, found = tmp_path_factory.mktemp("twenty"), []
+    for seed in range(20):
+        layers = random.Random(seed).sample(sorted(unet_layers(builtin).items()), 12)
+        save_file(zoo(dict(layers), seed), folder / f"{seed}.safetensors")
+        found.append(read_adapter(folder / f"{seed}.safetensors"))
+    return found
+
+
+def test_a_thousand_random_mixes_leave_every_weight_as_it_was(builtin: Any, twenty: list[Adapter]) -> None:
+    """Of twenty files in all formats at random strengths, some of them zero; set([]) gives back every bit."""
+    bank, before, rng = AdapterBank(builtin), weights_of(builtin), random.Random(3)
+    for _ in range(1000):
+        chosen = rng.sample(twenty, rng.randint(0, 3))
         bank.set([(adapter, rng.choice((0.0, rng.uniform(-2, 2)))) for adapter in chosen])
-    bank.set([(adapter, 1.0) for adapter in adapters])
+    bank.set([(adapter, 1.0) for adapter in twenty])
     assert not same(before, weights_of(builtin))
     bank.set([])
     assert same(before, weights_of(builtin))
@@ -76,36 +86,30 @@ def test_formats_that_depend_on_the_weight_see_the_pristine_one_in_any_order(
 
 
 @pytest.mark.slow
-def test_a_fault_at_any_layer_restores_every_weight(
+def test_a_fault_at_any_layer_of_any_format_restores_every_weight(
     builtin: Any, bank: AdapterBank, adapters: list[Adapter], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whichever change breaks, of whatever format, no trace of the old or of the new mix is left."""
+    """Whichever weight or bias breaks, after its change was added, no trace of the old or of the new mix is left."""
     before = weights_of(builtin)
-    count = len(bank.bind(adapters[0]).changes)
-    left = {"calls": 0}
-    for kind in FORMATS:
-        monkeypatch.setattr(kind, "add_to", breaking(kind.add_to, left))
-    for broken in range(count):
-        left["calls"] = 10**9
+    names = bank.bind(adapters[0]).changes
+    real, broken = blocks._write_rows, ""
+
+    def write_rows(work: Work, *args: Any) -> None:
+        real(work, *args)
+        if work.name == broken:
+            raise MemoryError(work.name)
+
+    monkeypatch.setattr(blocks, "_write_rows", write_rows)
+    for name in names:
+        broken = ""
         bank.set([(adapters[1], 1.0)])
-        left["calls"] = broken
-        with pytest.raises(MemoryError):
+        broken = name
+        with pytest.raises(MemoryError, match=name):
             bank.set([(adapters[0], 1.0)])
         assert bank.mix == ()
-        assert same(before, weights_of(builtin)), broken
-    assert count > 100
-
-
-def breaking(real: Any, left: dict[str, int]) -> Any:
-    """`real`, until it has been called as often as `left` allows."""
-
-    def add_to(self: Any, *args: Any) -> None:
-        if left["calls"] == 0:
-            raise MemoryError
-        left["calls"] -= 1
-        real(self, *args)
-
-    return add_to
+        assert same(before, weights_of(builtin)), name
+    assert len(names) > 100
+    assert any(name.endswith(".bias") for name in names)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
@@ -149,3 +153,36 @@ def test_a_layer_written_in_blocks_of_rows_gets_the_same_weight(
         wanted = weights_of(whole)
         for name, weight in weights_of(cut).items():
             assert (weight - wanted[name]).abs().max() <= 1e-6 * wanted[name].abs().max().clamp_min(1), name
+
+
+def test_layers_written_together_get_the_same_weights(builtin: Any, adapters: list[Adapter]) -> None:
+    """The way of a GPU, many layers at a time in one buffer, for every format."""
+    one, many = (SimplePipeline(unet=copy.deepcopy(builtin.unet)) for _ in range(2))
+    many.unet.to(memory_format=torch.channels_last)
+    AdapterBank(one).set([(adapter, 0.5) for adapter in adapters])
+    plan: dict[str, list[Any]] = {}
+    for adapter in sorted(adapters, key=lambda adapter: adapter.info.sha256):
+        for name, change in AdapterBank(many).bind(adapter).changes.items():
+            plan.setdefault(name, []).append((change, 0.5))
+    targets = AdapterBank(many)._targets
+    works = [Work(n, targets[n].parameter, targets[n].parameter.detach().clone(), plan[n]) for n in plan]
+    groups = list(blocks._groups(works))
+    assert sum(map(len, groups)) == len(works)
+    with torch.no_grad():
+        for group in groups:
+            blocks.write_together(group, torch.device("cpu"))
+    wanted = weights_of(one)
+    for name, weight in weights_of(many).items():
+        assert (weight - wanted[name]).abs().max() <= 1e-6 * wanted[name].abs().max().clamp_min(1), name
+
+
+@pytest.mark.parametrize("size", [blocks.GROUP, 200_000, 1])
+def test_groups_hold_every_layer_once_and_fit_where_a_layer_does(
+    builtin: Any, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In their order; a layer that is too large stands alone."""
+    monkeypatch.setattr(blocks, "GROUP", size)
+    works = [Work(name, weight, weight, ()) for name, weight in unet_layers(builtin).items()]
+    groups = list(blocks._groups(works))
+    assert [work.name for group in groups for work in group] == [work.name for work in works]
+    assert all(len(group) == 1 or sum(w.weight.numel() for w in group) <= size for group in groups)

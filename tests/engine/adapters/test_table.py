@@ -83,13 +83,55 @@ def test_sd15_text_encoder_keys_mean_nothing_on_sdxl() -> None:
     assert not [key for key in key_table(sdxl()) if key.startswith("lora_te_")]
 
 
+def wrapped(model: torch.nn.Module) -> torch.nn.Module:
+    """The text encoder in the layout of transformers 4, where every class has the wrapper `text_model.`."""
+    if hasattr(model, "text_model"):
+        return model
+    outer = torch.nn.Module()
+    outer.text_model, outer.config = model, model.config
+    return outer
+
+
+def of_transformers_4(pipeline: Any) -> Any:
+    for part in ("text_encoder", "text_encoder_2"):
+        if hasattr(pipeline, part):
+            setattr(pipeline, part, wrapped(getattr(pipeline, part)))
+    return pipeline
+
+
+def of_transformers_5(pipeline: Any) -> Any:
+    return pipeline
+
+
 @pytest.mark.parametrize("layout", [sd15, sd2, sdxl])
 def test_a_text_encoder_of_transformers_4_has_the_same_spellings(layout: Any) -> None:
     """There every class has the wrapper `text_model.`, here one of two has; a file means the same under both."""
-    pipeline = layout()
-    now = {key: target.name for key, target in key_table(pipeline).items()}
-    inner = pipeline.text_encoder
-    pipeline.text_encoder = torch.nn.Module()
-    pipeline.text_encoder.text_model = inner
-    pipeline.text_encoder.config = inner.config
-    assert {key: target.name for key, target in key_table(pipeline).items()} == now
+    now = {key: target.name for key, target in key_table(layout()).items()}
+    assert {key: target.name for key, target in key_table(of_transformers_4(layout())).items()} == now
+
+
+TEXT_LAYERS = {sd15: [72], sd2: [138], sdxl: [72, 193]}  # six a block, and the projection
+
+
+@pytest.mark.parametrize("generation", [of_transformers_4, of_transformers_5])
+@pytest.mark.parametrize("layout", [sd15, sd2, sdxl])
+def test_every_trainers_spelling_is_a_bijection(layout: Any, generation: Any) -> None:
+    """Kohya's and PEFT's names, made here from the model's own, reach every layer of every part, and each but one."""
+    pipeline = generation(layout())
+    table, heads = key_table(pipeline), ("lora_te1_", "lora_te2_") if layout is sdxl else ("lora_te_",)
+    texts = [(p, h) for p, h in zip(("text_encoder", "text_encoder_2"), heads, strict=False)]
+    counts = []
+    for part, head in [("unet", "lora_unet_"), *texts]:
+        model = getattr(pipeline, part)
+        layers = {n: m.weight for n, m in model.named_modules() if isinstance(m, LAYERS)}
+        inner = {name: name.removeprefix("text_model.") for name in layers}
+        full = {n: f"text_model.{i}" if part != "unet" and i != "text_projection" else i for n, i in inner.items()}
+        for spelled in (
+            {n: head + full[n].replace(".", "_") for n in layers},  # kohya
+            {n: f"{part}.{inner[n]}" for n in layers},  # PEFT under transformers 5
+            {n: f"{part}.{full[n]}" for n in layers},  # PEFT under transformers 4
+        ):
+            assert len(set(spelled.values())) == len(layers)
+            assert all(table[key].parameter is layers[name] for name, key in spelled.items())
+        counts.append(len(layers))
+    assert counts == [794 if layout is sdxl else 282, *TEXT_LAYERS[layout]]
