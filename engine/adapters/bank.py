@@ -7,11 +7,14 @@ subtracted, so `set([])` gives back the weights bit for bit (DESIGN §2).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from dataclasses import replace
+from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
 import torch
 
+from ..strength import Weights as Weights
+from ..strength import block_of
 from ..types import AdapterReport
 from .binding import Bound, bind
 from .blocks import new_scratch, write_sum
@@ -19,13 +22,6 @@ from .family import family_of_pipeline
 from .file import Adapter
 from .formats import Change
 from .table import Target, key_table
-
-
-class Weights(NamedTuple):
-    """How strongly an adapter changes the UNet and the text encoders."""
-
-    unet: float
-    text: float
 
 
 Mix = Sequence[tuple[Adapter, float | Weights]]
@@ -37,6 +33,9 @@ class Mixer(Protocol):
     def set(self, mix: Mix) -> tuple[AdapterReport, ...]:
         """The mix is in force and no other; one report an adapter. After an error no adapter is."""
 
+    def bind(self, adapter: Adapter) -> object:
+        """The adapter fits the model. Raises AdapterError, saying why it does not."""
+
 
 class AdapterBank:
     """`set(mix)` and `set([])` are inverses, bit for bit, whatever happened in between."""
@@ -46,6 +45,11 @@ class AdapterBank:
         self.family = family_of_pipeline(pipeline)
         self._table = key_table(pipeline)
         self._targets = _by_name(self._table.values())
+        layers = getattr(pipeline.unet.config, "layers_per_block", 2)
+        self._places = {
+            name: (target.component, block_of(target.component, target.module, layers))
+            for name, target in self._targets.items()
+        }
         self._device = torch.device(device) if device is not None else None
         self._bound: WeakKeyDictionary[Adapter, Bound] = WeakKeyDictionary()
         self._pristine: dict[str, torch.Tensor] = {}
@@ -66,7 +70,7 @@ class AdapterBank:
         if wanted != self._mix:
             self._write(self._plan(wanted, bound))
             self._mix = wanted
-        return tuple(part.report for part in bound)
+        return tuple(_report(part, weights) for part, (_, weights) in zip(bound, wanted, strict=True))
 
     def bind(self, adapter: Adapter) -> Bound:
         """The adapter's changes to this model, kept while the adapter lives. Raises AdapterMismatch, AdapterInvalid."""
@@ -81,9 +85,9 @@ class AdapterBank:
         plan: dict[str, list[tuple[Change, float]]] = {}
         for (_, weights), part in zip(wanted, bound, strict=True):
             for name, change in part.changes.items():
-                strength = weights.unet if name.startswith("unet.") else weights.text
+                strength = weights.of(*self._places[name])
                 if strength:
-                    plan.setdefault(name, []).append((change, strength))
+                    plan.setdefault(name, []).append((_ranked(change, weights.rank), strength))
         return plan
 
     def _write(self, plan: Mapping[str, Sequence[tuple[Change, float]]]) -> None:
@@ -115,6 +119,20 @@ class AdapterBank:
 
 def _weights(weight: float | Weights) -> Weights:
     return weight if isinstance(weight, Weights) else Weights(weight, weight)
+
+
+def _ranked(change: Change, rank: int | None) -> Change:
+    cut = None if rank is None else change.ranked(rank)
+    return change if cut is None else cut
+
+
+def _report(bound: Bound, weights: Weights) -> AdapterReport:
+    """The account of the keys, and what the weights ask for in vain."""
+    if weights.rank is None:
+        return bound.report
+    whole = sum(change.ranked(weights.rank) is None for change in bound.changes.values())
+    note = f"a dynamic rank of {weights.rank} does nothing to {whole} of them, which are no plain LoRA"
+    return replace(bound.report, notes=(note,)) if whole else bound.report
 
 
 def _by_name(targets: Iterable[Target]) -> dict[str, Target]:
