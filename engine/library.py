@@ -17,8 +17,7 @@ from .types import AdapterUse
 BUILTIN_ADAPTERS = ("ink", "neon", "light")
 SUFFIX = ".safetensors"
 ALIASES = ("ss_output_name", "modelspec.title")  # metadata; the WebUI takes the first
-HASH = re.compile(r"(?:0x)?([0-9a-f]{8,64})")
-"""AutoV2 is 10 digits of the file's SHA-256, AutoV3 and the WebUI's 12 of that of its tensors; 8 are the least."""
+_HASH = re.compile(r"(?:0x)?([0-9a-f]{8,64})", re.IGNORECASE)
 
 
 def builtin_adapter(name: str) -> Path:
@@ -26,6 +25,15 @@ def builtin_adapter(name: str) -> Path:
     if name not in BUILTIN_ADAPTERS:
         raise AdapterNotFound(f"No built-in adapter is called {name!r}; there are {', '.join(BUILTIN_ADAPTERS)}.")
     return BUILTIN_FOLDER / f"{name}{SUFFIX}"
+
+
+def hash_digits(name: str) -> str:
+    """The hexadecimal digits of a name that can be (the beginning of) a hash, else "".
+
+    AutoV2 is 10 digits of the file's SHA-256, AutoV3 and the WebUI's 12 of that of its tensors; 8 are the least.
+    """
+    match = _HASH.fullmatch(name.strip())
+    return match[1].lower() if match else ""
 
 
 @dataclass(slots=True)
@@ -81,15 +89,12 @@ class Library:
             lambda path: path.stem.casefold() == folded,
             lambda path: folded in self._aliases(path),
         )
-        return next((found for rule in rules if (found := list(filter(rule, files)))), []) or self._by_hash(folded)
+        return next((found for rule in rules if (found := list(filter(rule, files)))), []) or self._by_hash(hash_digits(name))
 
-    def _by_hash(self, folded: str) -> list[Path]:
+    def _by_hash(self, digits: str) -> list[Path]:
         """The files of which a hash begins so, one of each content."""
-        digits = HASH.fullmatch(folded)
-        if digits is None:
-            return []
-        contents = {self._hashes(path): path for path in reversed(self._files())}
-        return [path for hashes, path in contents.items() if any(digest.startswith(digits[1]) for digest in hashes)]
+        contents = {self._hashes(path): path for path in reversed(self._files())} if digits else {}
+        return [path for hashes, path in contents.items() if any(digest.startswith(digits) for digest in hashes)]
 
     def _files(self) -> list[Path]:
         own = [path for folder in self._folders for path in sorted(folder.glob(f"*{SUFFIX}"))]

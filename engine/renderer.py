@@ -17,7 +17,7 @@ from .adapters.family import family_of_pipeline
 from .adapters.file import Adapter, read_adapter
 from .adapters.peft import PeftMixer
 from .config import BUILTIN, EngineConfig
-from .errors import AdapterError, Cancelled, ModelNotFound, OutOfMemory
+from .errors import AdapterError, Cancelled, EngineError, ModelNotFound, OutOfMemory
 from .infotext import write_infotext
 from .library import SUFFIX, Library
 from .pipeline.conditioning import Conditioner, Embedding
@@ -25,7 +25,7 @@ from .pipeline.image import decode, encode, preview, read_image, to_png
 from .pipeline.load import load_pipeline, pick_device, pick_dtype
 from .pipeline.samplers import make_scheduler
 from .pipeline.sampling import Row, denoise, new_row
-from .prompt import noted, parse_negative, parse_prompt, untagged, written
+from .prompt import left_out, noted, parse_negative, parse_prompt, untagged
 from .residency import Residency
 from .types import (
     MAX_SEED,
@@ -153,7 +153,7 @@ class Renderer:
         listed = len(request.adapters)
         request = untagged(request)
         found: list[tuple[AdapterUse, Adapter]] = []
-        notes: list[str] = []
+        refused: list[tuple[AdapterUse, EngineError]] = []
         for place, use in enumerate(request.adapters):
             try:
                 adapter = self._adapter(use)
@@ -162,8 +162,8 @@ class Renderer:
             except AdapterError as error:
                 if place < listed:
                     raise
-                notes.append(f"{written(_named(use))} is left out: {error}")
-        request = noted(replace(request, adapters=tuple(use for use, _ in found)), notes)
+                refused.append((_named(use), error))
+        request = left_out(replace(request, adapters=tuple(use for use, _ in found)), refused)
         return _Draft(request, tuple(adapter for _, adapter in found))
 
     def _draw(

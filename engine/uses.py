@@ -52,6 +52,11 @@ class AdapterUse:
     def text_curve(self) -> Curve:
         return self.curve if self.te_weight is None else self.te_curve
 
+    @property
+    def plain(self) -> bool:
+        """Whether its one weight says everything."""
+        return self == AdapterUse(self.name, self.weight, sha256=self.sha256)
+
     def at(self, step: int, steps: int, *, hires: bool = False) -> Weights:
         """The weights at this step of `steps`, counted from 1.
 

@@ -15,13 +15,14 @@ text instead of a crash, and `# comments` stay in the prompt.
 
 from .emphasis import BREAK
 from .parsed import ParsedPrompt, SubPrompt, parse_negative, parse_prompt
-from .requests import noted, tagged, untagged
+from .requests import left_out, noted, tagged, untagged
 from .tags import written
 
 __all__ = [
     "BREAK",
     "ParsedPrompt",
     "SubPrompt",
+    "left_out",
     "noted",
     "parse_negative",
     "parse_prompt",

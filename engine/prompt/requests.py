@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
-from ..errors import BadRequest, PromptError
-from ..types import Request
+from ..errors import BadRequest, EngineError, PromptError
+from ..types import AdapterUse, Request
 from .parsed import parse_prompt
-from .tags import adapters_of, find_tags, key, without_tags, written
+from .tags import adapters_of, find_tags, key, shortened, without_tags, written
 
 MAX_NOTES = 20
 
@@ -36,16 +37,25 @@ def untagged(request: Request) -> Request:
             else:
                 mix[place] = mix[place].plus(use)
         except BadRequest as error:
-            notes.append(f"{written(use)} is left out: {error}")
+            notes.append(_left_out(use, error))
     return noted(replace(request, prompt=text, adapters=tuple(mix)), notes)
 
 
-def noted(request: Request, notes: list[str]) -> Request:
+def left_out(request: Request, refused: Sequence[tuple[AdapterUse, EngineError]]) -> Request:
+    """The request, which is already without these uses that only tags had asked for, with a note for each."""
+    return noted(request, [_left_out(use, error) for use, error in refused])
+
+
+def noted(request: Request, notes: Sequence[str]) -> Request:
     """The request with these notes too; where they are too many, the last says how many are not there."""
     every = (*request.notes, *notes)
     if len(every) > MAX_NOTES:
         every = (*every[: MAX_NOTES - 1], f"{len(every) - MAX_NOTES + 1} more tags are left out.")
     return replace(request, notes=every) if notes else request
+
+
+def _left_out(use: AdapterUse, error: EngineError) -> str:
+    return f"{shortened(written(use))} is left out: {error}"
 
 
 def tagged(request: Request) -> str:

@@ -37,8 +37,7 @@ class Tag:
     end: int
 
     def __str__(self) -> str:
-        text = f"<{self.kind}:{':'.join(self.args)}>"
-        return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+        return shortened(f"<{self.kind}:{':'.join(self.args)}>")
 
     def use(self) -> AdapterUse:
         """The adapter it asks for. Raises _BadTag."""
@@ -113,6 +112,11 @@ def written(use: AdapterUse) -> str:
     text = _curve_written(use.text_curve or ((use.text_weight, 0.0),))
     weights = [unet] if unet == text else [text, unet]
     return f"<lora:{':'.join((name, *weights, *_named(use)))}>"
+
+
+def shortened(text: str) -> str:
+    """The text, as much of it as a sentence repeats."""
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
 def _named(use: AdapterUse) -> Iterator[str]:
