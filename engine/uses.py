@@ -9,6 +9,9 @@ from .errors import BadRequest
 from .strength import MAX_WEIGHT, Curve, Weights, blocks_of, check_window, curve_of, in_force, value_at
 
 
+_NOTHING = ((), (), (), (), (), None, None, None)
+
+
 @dataclass(frozen=True, slots=True)
 class AdapterUse:
     """One adapter of a mix. `weight` multiplies the UNet's change, `te_weight` the text encoders' (None: the same).
@@ -34,10 +37,14 @@ class AdapterUse:
     stop: float | None = None
 
     def __post_init__(self) -> None:
-        try:
-            self._settle()
-        except BadRequest as error:
-            raise BadRequest(f"{self.name}: {error}") from error
+        wished = (self.curve, self.te_curve, self.hires, self.hires_te, self.blocks, self.rank, self.start, self.stop)
+        if wished != _NOTHING:  # a prompt can hold hundreds of tags, nearly all of them plain
+            try:
+                self._settle()
+            except BadRequest as error:
+                raise BadRequest(f"{self.name}: {error}") from error
+        elif self.te_weight == self.weight:
+            object.__setattr__(self, "te_weight", None)
         for value in (self.weight, self.text_weight):
             if not math.isfinite(value) or abs(value) > MAX_WEIGHT:
                 raise BadRequest(
@@ -62,9 +69,8 @@ class AdapterUse:
 
         The text encoders' are those of the first step: the prompt is encoded once, before it (as in the WebUI).
         """
-        unet, text = _flat(self.weight, self.curve), _flat(self.text_weight, self.text_curve)
-        if hires:
-            unet, text = self.hires or unet, self.hires_te or text
+        curves = self._curves()
+        unet, text = curves[2:] if hires else curves[:2]
         on = in_force(self.start, self.stop, step, steps)
         return Weights(value_at(unet, step, steps) if on else 0.0, text[0][0], self.blocks, self.rank)
 
@@ -78,24 +84,29 @@ class AdapterUse:
                 f"{self.name} is asked for twice, with different steps, blocks or ranks; weights add up only where "
                 "those are the same."
             )
+        unet, text, hires, hires_te = map(_summed, self._curves(), more._curves())
         return replace(
             self,
-            weight=_sum(self.weight, more.weight),
-            te_weight=_sum(self.text_weight, more.text_weight),
-            curve=_summed(self.curve, more.curve),
-            te_curve=_summed(self.text_curve, more.text_curve),
-            hires=_summed(self.hires, more.hires),
-            hires_te=_summed(self.hires_te, more.hires_te),
+            weight=unet[0][0],
+            te_weight=text[0][0],
+            curve=unet if len(unet) > 1 else (),
+            te_curve=text if len(text) > 1 else (),
+            hires=hires if hires != unet else (),
+            hires_te=hires_te if hires_te != text else (),
         )
 
     def weighing(self, weight: float) -> AdapterUse:
         """The use with this weight throughout, for the UNet and the text encoders."""
         return replace(self, weight=weight, te_weight=None, curve=(), te_curve=(), hires=(), hires_te=())
 
+    def _curves(self) -> tuple[Curve, Curve, Curve, Curve]:
+        """Of the UNet and the text encoders, in the first pass and in the second."""
+        unet, text = _flat(self.weight, self.curve), _flat(self.text_weight, self.text_curve)
+        return unet, text, self.hires or unet, self.hires_te or text
+
     def _manner(self) -> tuple[object, ...]:
         """What two uses must have in common for their weights to add up."""
-        curves = (self.curve, self.text_curve, self.hires, self.hires_te)
-        places = tuple(tuple(place for _, place in curve) for curve in curves)
+        places = tuple(tuple(place for _, place in curve) for curve in self._curves())
         return places, self.blocks, self.rank, self.start, self.stop
 
     def _settle(self) -> None:

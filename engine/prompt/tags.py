@@ -141,13 +141,16 @@ def _curve_written(curve: Curve) -> str:
 def _use(name: str, given: dict[str, Any]) -> AdapterUse:
     """As the extensions have it: the UNet's weight is the text encoders' unless given, and hr stands for both."""
     text: Curve = given.get("te", ((1.0, 0.0),))
+    unet: Curve = given.get("unet", text)
     start, stop = given.get("step", (given.get("start"), given.get("stop")))
     if "step" in given and {"start", "stop"} & given.keys():
         raise _BadTag("step already says where it starts and stops.")
     return AdapterUse(
         name,
-        curve=given.get("unet", text),
-        te_curve=text,
+        weight=unet[0][0],
+        te_weight=text[0][0],
+        curve=unet if len(unet) > 1 else (),
+        te_curve=text if len(text) > 1 else (),
         hires=given.get("hrunet", given.get("hr", ())),
         hires_te=given.get("hrte", given.get("hr", ())),
         blocks=given.get("lbw", ()),
