@@ -73,7 +73,9 @@ class Library:
         found = self._by_name(use.name)
         if len(found) > 1:
             listed = ", ".join(map(str, found))
-            raise AdapterNotFound(f"{use.name} is the name of {len(found)} files: {listed}. Say which by its file name.")
+            raise AdapterNotFound(
+                f"{use.name} is the name of {len(found)} files: {listed}. Say which by its file name."
+            )
         if found:
             return found[0]
         raise AdapterNotFound(f"No adapter is called {use.name!r} here.{self._suggestion(use.name)}")
@@ -89,7 +91,9 @@ class Library:
             lambda path: path.stem.casefold() == folded,
             lambda path: folded in self._aliases(path),
         )
-        return next((found for rule in rules if (found := list(filter(rule, files)))), []) or self._by_hash(hash_digits(name))
+        return next((found for rule in rules if (found := list(filter(rule, files)))), []) or self._by_hash(
+            hash_digits(name)
+        )
 
     def _by_hash(self, digits: str) -> list[Path]:
         """The files of which a hash begins so, one of each content."""

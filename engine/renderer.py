@@ -232,9 +232,7 @@ class Renderer:
             )
         return rows
 
-    def _denoise(
-        self, rows: list[Row], draft: _Draft, emit: Emit, cancelled: Callable[[], bool]
-    ) -> torch.Tensor:
+    def _denoise(self, rows: list[Row], draft: _Draft, emit: Emit, cancelled: Callable[[], bool]) -> torch.Tensor:
         """Latents after the last step. A mix that changes over the steps is switched between them, only where it does:
         each change costs one switch of the bank.
         """

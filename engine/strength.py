@@ -27,7 +27,17 @@ _INPUT, _MIDDLE, _OUTPUT = 1, 13, 14
 _DEEPEST = 11
 LAYOUTS: Mapping[int, tuple[str, ...]] = {  # length of a list -> the blocks it names; the others are 0
     12: ("BASE", "IN04", "IN05", "IN07", "IN08", "MID", *(f"OUT{i:02}" for i in range(6))),  # SDXL, LoRA
-    17: ("BASE", "IN01", "IN02", "IN04", "IN05", "IN07", "IN08", "MID", *(f"OUT{i:02}" for i in range(3, 12))),  # SD 1.5
+    17: (
+        "BASE",
+        "IN01",
+        "IN02",
+        "IN04",
+        "IN05",
+        "IN07",
+        "IN08",
+        "MID",
+        *(f"OUT{i:02}" for i in range(3, 12)),
+    ),  # SD 1.5
     20: ("BASE", *(f"IN{i:02}" for i in range(9)), "MID", *(f"OUT{i:02}" for i in range(9))),  # SDXL with convolutions
     26: BLOCKS,  # SD 1.5 with convolutions
 }

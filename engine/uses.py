@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from .errors import BadRequest
 from .strength import MAX_WEIGHT, Curve, Weights, blocks_of, check_window, curve_of, in_force, value_at
 
-
 _NOTHING = ((), (), (), (), (), None, None, None)
 
 

@@ -80,9 +80,7 @@ def preview_file(preview: bytes | None) -> discord.File | None:
 
 def mix(job: Job) -> str:
     """The adapters and weights of a job, as "ink 0.5 + light 1", tags where there is more to say; "" without adapters."""
-    return " + ".join(
-        f"{use.name} {weight(use.weight)}" if use.plain else written(use) for use in job.request.adapters
-    )
+    return " + ".join(f"{use.name} {weight(use.weight)}" if use.plain else written(use) for use in job.request.adapters)
 
 
 def _words(job: Job) -> str:
@@ -103,7 +101,9 @@ def _facts(job: Job) -> str:
         f"{job.seconds:.1f} s" if job.seconds is not None else "",
     ]
     partial = [line for line in job.report if not _ALL_LAYERS.fullmatch(line)]
-    return "\n".join("-# " + line for line in [" · ".join(filter(None, facts)), *_notes(partial), *_notes(request.notes)])
+    return "\n".join(
+        "-# " + line for line in [" · ".join(filter(None, facts)), *_notes(partial), *_notes(request.notes)]
+    )
 
 
 def _notes(sentences: Sequence[str]) -> list[str]:

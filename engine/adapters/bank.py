@@ -23,7 +23,6 @@ from .file import Adapter
 from .formats import Change
 from .table import Target, key_table
 
-
 Mix = Sequence[tuple[Adapter, float | Weights]]
 
 

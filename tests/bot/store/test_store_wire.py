@@ -13,7 +13,22 @@ from engine import SAMPLERS, AdapterUse, Request
 
 weights = st.floats(-10, 10)
 sides = st.none() | st.integers(8, 256).map(lambda eighth: eighth * 8)
-uses = st.builds(AdapterUse, st.text(max_size=20), weights, st.none() | weights, st.sampled_from(["", "ab" * 32]))
+curves = st.lists(st.tuples(weights, st.floats(0, 1)), max_size=3, unique_by=lambda point: point[1]).map(tuple)
+uses = st.builds(
+    AdapterUse,
+    st.text(max_size=20),
+    weights,
+    st.none() | weights,
+    st.sampled_from(["", "ab" * 32]),
+    curve=curves,
+    te_curve=curves,
+    hires=curves,
+    hires_te=curves,
+    blocks=st.sampled_from([(), (0.5,) * 12, (0.0,) * 17]),
+    rank=st.none() | st.integers(1, 64),
+    start=st.none() | st.floats(0, 0.5),
+    stop=st.none() | st.integers(1, 150),
+)
 requests = st.builds(
     Request,
     prompt=st.text(max_size=50),
@@ -29,6 +44,7 @@ requests = st.builds(
     count=st.integers(1, 4),
     image=st.none() | st.binary(max_size=50),
     strength=st.floats(0, 1),
+    notes=st.lists(st.text(max_size=20), max_size=2).map(tuple),
 )
 
 
@@ -36,6 +52,13 @@ requests = st.builds(
 def test_a_request_survives_json(request: Request) -> None:
     """To JSON text and back is the identity; picture bytes go beside it."""
     assert from_json(json.loads(json.dumps(to_json(request))), request.image) == request
+
+
+def test_a_row_of_before_is_read() -> None:
+    """Uses that were written when they had a name, weights and a hash alone."""
+    old = {"name": "ink", "weight": 0.5, "te_weight": 0.5, "sha256": "ab" * 32}
+    request = from_json({"prompt": "a", "adapters": [old]})
+    assert request == Request(prompt="a", adapters=(AdapterUse("ink", 0.5, sha256="ab" * 32),))
 
 
 def test_an_unknown_field_is_refused() -> None:

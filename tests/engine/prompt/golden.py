@@ -357,7 +357,11 @@ BAD_TAGS: dict[str, tuple[str, tuple[AdapterUse, ...], str]] = {
     "<lora:ink:0@0,1@-1>": ("", (), "A weight at -1"),
     "<lora:ink:0@0,50@1>": ("", (), "A weight is 50"),
     "<lora:ink:0.5> <lora:ink:0.5:start=5>": ("", (AdapterUse("ink", 0.5),), "ink is asked for twice"),
-    "<lora:ink:lbw=INS> <lora:ink:lbw=OUTS>": ("", (AdapterUse("ink", blocks=PRESETS["INS"]),), "different steps, blocks"),
+    "<lora:ink:lbw=INS> <lora:ink:lbw=OUTS>": (
+        "",
+        (AdapterUse("ink", blocks=PRESETS["INS"]),),
+        "different steps, blocks",
+    ),
     "<lora:ink:strength=1>": ("", (), "'strength' is no argument"),
     "<lora:ink:te=1:te=2>": ("", (), "te is given twice"),
     "a <hypernet:ink:1> b": ("a b", (), "'hypernet' is no kind of adapter"),
