@@ -60,10 +60,10 @@ class _Draft:
     request: Request
     adapters: tuple[Adapter, ...]
 
-    def mix(self, step: int, steps: int) -> list[tuple[Adapter, Weights]]:
-        """What is in force at this step, counted from 1. A pass for hires fix asks `at` with `hires=True`."""
+    def mix(self, step: int, steps: int, *, hires: bool = False) -> list[tuple[Adapter, Weights]]:
+        """What is in force at this step, counted from 1, of the first pass or of a second one (`hires`)."""
         uses = zip(self.adapters, self.request.adapters, strict=True)
-        return [(adapter, use.at(step, steps)) for adapter, use in uses]
+        return [(adapter, use.at(step, steps, hires=hires)) for adapter, use in uses]
 
     @property
     def kind(self) -> tuple[tuple[str, AdapterUse], ...]:
@@ -143,8 +143,9 @@ class Renderer:
             reports |= {report.name: report for report in told if report.name not in reports}
         if len(drafts) == 1:
             request = drafts[0].request
-        else:
-            request = noted(request, list(dict.fromkeys(note for draft in drafts for note in draft.request.notes)))
+        else:  # the prompt as it was asked for, with the notes of every picture
+            notes = dict.fromkeys(note for draft in drafts for note in draft.request.notes)
+            request = noted(replace(request, notes=()), list(notes))
         every = tuple(picture for draft in drafts for picture in pictures[id(draft)])
         return Result(request, every, time.monotonic() - began, tuple(reports.values()))
 

@@ -79,7 +79,7 @@ def preview_file(preview: bytes | None) -> discord.File | None:
 
 
 def mix(job: Job) -> str:
-    """The adapters and weights of a job, as "ink 0.5 + light 1", tags where there is more to say; "" without adapters."""
+    """The adapters and weights of a job, as "ink 0.5 + light 1", as tags where there is more to say; "" without."""
     return " + ".join(f"{use.name} {weight(use.weight)}" if use.plain else written(use) for use in job.request.adapters)
 
 
