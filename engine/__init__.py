@@ -41,10 +41,13 @@ if TYPE_CHECKING:
     from .fleet import OnEvent as OnEvent
     from .library import BUILTIN_ADAPTERS as BUILTIN_ADAPTERS
     from .library import builtin_adapter as builtin_adapter
+    from .library import hash_digits as hash_digits
     from .prompt import ParsedPrompt as ParsedPrompt
     from .prompt import SubPrompt as SubPrompt
+    from .prompt import left_out as left_out
     from .prompt import parse_prompt as parse_prompt
     from .prompt import untagged as untagged
+    from .prompt import written as written
     from .scheduler import Scheduler as Scheduler
     from .scheduler import Waiting as Waiting
     from .studio import Studio as Studio
@@ -88,8 +91,8 @@ _HOMES = {
         OutOfMemory PromptError
     """.split(),
     "fleet": ("Fleet", "OnEvent"),
-    "library": ("BUILTIN_ADAPTERS", "builtin_adapter"),
-    "prompt": ("ParsedPrompt", "SubPrompt", "parse_prompt", "untagged"),
+    "library": ("BUILTIN_ADAPTERS", "builtin_adapter", "hash_digits"),
+    "prompt": ("ParsedPrompt", "SubPrompt", "left_out", "parse_prompt", "untagged", "written"),
     "scheduler": ("Scheduler", "Waiting"),
     "studio": ("Studio", "run"),
     "thread": ("LocalFleet",),

@@ -1,17 +1,23 @@
-"""Where adapter files are: built in, in the configured folders by name, or content-addressed by hash."""
+"""Where adapter files are: built in, in the configured folders by name, alias or hash, or content-addressed."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from .adapters.header import read_header
+from .adapters.inspect import file_hashes
 from .config import BUILTIN_FOLDER
-from .errors import AdapterNotFound
+from .errors import AdapterError, AdapterNotFound
 from .types import AdapterUse
 
 BUILTIN_ADAPTERS = ("ink", "neon", "light")
 SUFFIX = ".safetensors"
+ALIASES = ("ss_output_name", "modelspec.title")  # metadata; the WebUI takes the first
+_HASH = re.compile(r"(?:0x)?([0-9a-f]{8,64})", re.IGNORECASE)
 
 
 def builtin_adapter(name: str) -> Path:
@@ -21,14 +27,37 @@ def builtin_adapter(name: str) -> Path:
     return BUILTIN_FOLDER / f"{name}{SUFFIX}"
 
 
+def hash_digits(name: str) -> str:
+    """The hexadecimal digits of a name that can be (the beginning of) a hash, else "".
+
+    AutoV2 is 10 digits of the file's SHA-256, AutoV3 and the WebUI's 12 of that of its tensors; 8 are the least.
+    """
+    match = _HASH.fullmatch(name.strip())
+    return match[1].lower() if match else ""
+
+
+@dataclass(slots=True)
+class _Card:
+    """What is known of a file as long as its size and time of change stay the same."""
+
+    stamp: tuple[int, int]
+    aliases: frozenset[str] | None = None  # casefolded
+    hashes: tuple[str, str] | None = None  # SHA-256 of the file, and of its tensors
+
+
 class Library:
-    """Finds the file of an AdapterUse. Looks at the disk every time: files come and go while we run."""
+    """Finds the file of an AdapterUse. Lists the folders every time: files come and go while we run. A file is read
+    when an alias or a hash is looked for, and again only after it has changed.
+    """
 
     def __init__(self, folders: Sequence[Path] = ()) -> None:
         self._folders = tuple(Path(folder) for folder in folders)
+        self._cards: dict[Path, _Card] = {}
 
     def locate(self, use: AdapterUse) -> Path:
-        """The file. By `sha256` in a content-addressed folder; else a path, a file stem (any case), or a built-in name.
+        """The file. By `sha256` in a content-addressed folder; else `name` is a path, a file stem, an alias that the
+        file gives itself, or the beginning of a hash. The first of these that any file answers to counts, upper and
+        lower case alike, but a stem in the very same spelling goes before others.
 
         Raises AdapterNotFound: no such name, or several files of that name. Whether the content has the hash is for
         the reader to check.
@@ -41,25 +70,79 @@ class Library:
             path = Path(use.name)
             if path.is_file():
                 return path
-        matches = [path for path in self._files() if path.stem.casefold() == use.name.casefold()]
-        exact = [path for path in matches if path.stem == use.name] or matches
-        if len(exact) > 1:
+        found = self._by_name(use.name)
+        if len(found) > 1:
+            listed = ", ".join(map(str, found))
             raise AdapterNotFound(
-                f"{use.name} is the name of {len(exact)} files: {', '.join(map(str, exact))}. Rename one."
+                f"{use.name} is the name of {len(found)} files: {listed}. Say which by its file name."
             )
-        if exact:
-            return exact[0]
+        if found:
+            return found[0]
         raise AdapterNotFound(f"No adapter is called {use.name!r} here.{self._suggestion(use.name)}")
 
     def names(self) -> list[str]:
-        """All names that `locate` knows, sorted."""
+        """The stems of all files, sorted."""
         return sorted({path.stem for path in self._files()})
+
+    def _by_name(self, name: str) -> list[Path]:
+        files, folded = self._files(), name.casefold()
+        rules: tuple[Callable[[Path], bool], ...] = (
+            lambda path: path.stem == name,
+            lambda path: path.stem.casefold() == folded,
+            lambda path: folded in self._aliases(path),
+        )
+        return next((found for rule in rules if (found := list(filter(rule, files)))), []) or self._by_hash(
+            hash_digits(name)
+        )
+
+    def _by_hash(self, digits: str) -> list[Path]:
+        """The files of which a hash begins so, one of each content."""
+        contents = {self._hashes(path): path for path in reversed(self._files())} if digits else {}
+        return [path for hashes, path in contents.items() if any(digest.startswith(digits) for digest in hashes)]
 
     def _files(self) -> list[Path]:
         own = [path for folder in self._folders for path in sorted(folder.glob(f"*{SUFFIX}"))]
         taken = {path.stem for path in own}
         return own + [builtin_adapter(name) for name in BUILTIN_ADAPTERS if name not in taken]
 
+    def _aliases(self, path: Path) -> frozenset[str]:
+        card = self._card(path)
+        if card.aliases is None:
+            card.aliases = _aliases_of(path)
+        return card.aliases
+
+    def _hashes(self, path: Path) -> tuple[str, str]:
+        card = self._card(path)
+        if card.hashes is None:
+            card.hashes = _hashes_of(path)
+        return card.hashes
+
+    def _card(self, path: Path) -> _Card:
+        try:
+            status = path.stat()
+        except OSError:  # gone since the folder was listed: nothing is known of it
+            return _Card((0, 0), frozenset(), ("", ""))
+        stamp = (status.st_mtime_ns, status.st_size)
+        card = self._cards.get(path)
+        if card is None or card.stamp != stamp:
+            card = self._cards[path] = _Card(stamp)
+        return card
+
     def _suggestion(self, name: str) -> str:
         near = difflib.get_close_matches(name, self.names(), n=3, cutoff=0.5)
         return f" Did you mean {' or '.join(near)}?" if near else f" There are {', '.join(self.names())}."
+
+
+def _aliases_of(path: Path) -> frozenset[str]:
+    try:
+        metadata = read_header(path).metadata
+    except AdapterError:  # a damaged file has no alias; asked for by its name, it says what is wrong with it
+        return frozenset()
+    return frozenset(metadata[key].strip().casefold() for key in ALIASES if metadata.get(key, "").strip())
+
+
+def _hashes_of(path: Path) -> tuple[str, str]:
+    try:
+        return file_hashes(path, read_header(path).data_start)
+    except AdapterError:
+        return "", ""

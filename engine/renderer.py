@@ -5,20 +5,20 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from .adapters.bank import AdapterBank, Mixer, Weights
+from .adapters.bank import AdapterBank, Mixer
 from .adapters.binding import Bound
 from .adapters.family import family_of_pipeline
 from .adapters.file import Adapter, read_adapter
 from .adapters.peft import PeftMixer
 from .config import BUILTIN, EngineConfig
-from .errors import AdapterError, Cancelled, ModelNotFound, OutOfMemory
+from .errors import AdapterError, Cancelled, EngineError, ModelNotFound, OutOfMemory
 from .infotext import write_infotext
 from .library import SUFFIX, Library
 from .pipeline.conditioning import Conditioner, Embedding
@@ -27,9 +27,22 @@ from .pipeline.load import load_pipeline, pick_device, pick_dtype
 from .pipeline.noise import Noise
 from .pipeline.samplers import make_scheduler
 from .pipeline.sampling import Row, denoise, new_row
-from .prompt import parse_negative, parse_prompt, untagged
+from .prompt import left_out, noted, parse_negative, parse_prompt, untagged
 from .residency import Residency
-from .types import MAX_SEED, AdapterReport, AdapterUse, Emit, Holds, Picture, Progress, Request, Result, alone, seeded
+from .types import (
+    MAX_SEED,
+    AdapterReport,
+    AdapterUse,
+    Emit,
+    Holds,
+    Picture,
+    Progress,
+    Request,
+    Result,
+    Weights,
+    alone,
+    seeded,
+)
 
 log = logging.getLogger(__name__)
 DEFAULT_CFG = {"built-in": 4.0}  # by family; 7 elsewhere, as the WebUI has it
@@ -41,6 +54,25 @@ class _Model:
     pipeline: Any
     mixer: Mixer
     family: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """Pictures that are drawn with one mix: a request of its own, without tags, and the files of its adapters."""
+
+    request: Request
+    adapters: tuple[Adapter, ...]
+
+    def mix(self, step: int, steps: int, *, hires: bool = False) -> list[tuple[Adapter, Weights]]:
+        """What is in force at this step, counted from 1, of the first pass or of a second one (`hires`)."""
+        uses = zip(self.adapters, self.request.adapters, strict=True)
+        return [(adapter, use.at(step, steps, hires=hires)) for adapter, use in uses]
+
+    @property
+    def kind(self) -> tuple[tuple[str, AdapterUse], ...]:
+        """The same for drafts that can be drawn together: the same files in the same strengths."""
+        uses = zip(self.adapters, self.request.adapters, strict=True)
+        return tuple((adapter.info.sha256, replace(use, name="", sha256="")) for adapter, use in uses)
 
 
 class Renderer:
@@ -68,7 +100,7 @@ class Renderer:
         began = time.monotonic()
         try:
             with torch.inference_mode():
-                return self._run(untagged(request), emit, cancelled, began)
+                return self._run(request, emit, cancelled, began)
         except torch.OutOfMemoryError as error:
             self._free()
             raise OutOfMemory(
@@ -118,20 +150,62 @@ class Renderer:
         # 1. The base model, and what it is best at
         self._use_model(request.model)
         request = self._complete(request)
-        # 2. The mix
-        used = [(self._adapter(use), Weights(use.weight, use.text_weight)) for use in request.adapters]
-        request = replace(request, adapters=tuple(_named(use) for use in request.adapters))
+        # 2. What each picture is drawn with; those of one mix go together
+        drafts = [self._draft(draft) for draft in _drafts(request)]
+        groups: dict[object, list[_Draft]] = {}
+        for draft in drafts:
+            groups.setdefault(draft.kind, []).append(draft)
+        # 3. The pictures, group by group, in the order in which they were asked for
+        pictures: dict[int, tuple[Picture, ...]] = {}
+        reports: dict[str, AdapterReport] = {}
+        for number, group in enumerate(groups.values()):
+            drawn, told = self._draw(group, _share(emit, number, len(groups)), cancelled)
+            pictures |= {id(draft): found for draft, found in zip(group, drawn, strict=True)}
+            reports |= {report.name: report for report in told if report.name not in reports}
+        if len(drafts) == 1:
+            request = drafts[0].request
+        else:  # the prompt as it was asked for, with the notes of every picture
+            notes = dict.fromkeys(note for draft in drafts for note in draft.request.notes)
+            request = noted(replace(request, notes=()), list(notes))
+        every = tuple(picture for draft in drafts for picture in pictures[id(draft)])
+        return Result(request, every, time.monotonic() - began, tuple(reports.values()))
+
+    def _draft(self, request: Request) -> _Draft:
+        """The adapters' files. One that only a tag asks for and that cannot be used is left out, with a note."""
+        listed = len(request.adapters)
+        request = untagged(request)
+        found: list[tuple[AdapterUse, Adapter]] = []
+        refused: list[tuple[AdapterUse, EngineError]] = []
+        for place, use in enumerate(request.adapters):
+            try:
+                adapter = self._adapter(use)
+                self._model.mixer.prepare(adapter)
+                found.append((_named(use), adapter))
+            except AdapterError as error:
+                if place < listed:
+                    raise
+                refused.append((_named(use), error))
+        request = left_out(replace(request, adapters=tuple(use for use, _ in found)), refused)
+        return _Draft(request, tuple(adapter for _, adapter in found))
+
+    def _draw(
+        self, group: Sequence[_Draft], emit: Emit, cancelled: Callable[[], bool]
+    ) -> tuple[list[tuple[Picture, ...]], tuple[AdapterReport, ...]]:
+        """The pictures of each draft, all with the mix of the first, and what became of its adapters."""
+        first = group[0]
+        # 1. The mix: its text encoders are those of the first step throughout
         _stop_if(cancelled)
-        reports = self._set_mix(used)
-        # 3. Text to conditioning, and a row a picture
-        rows = self._rows(request)
-        # 4. Denoise
-        latents = self._denoise(rows, request, emit, cancelled)
-        # 5. Pictures
-        pictures = tuple(self._picture(request, i, latents[i : i + 1], used) for i in range(request.count))
+        reports = self._set_mix(first.mix(1, first.request.steps))
+        # 2. Text to conditioning, and a row a picture
+        rows = [self._rows(draft.request) for draft in group]
+        # 3. Denoise
+        latents = self._denoise([row for found in rows for row in found], first, emit, cancelled)
+        # 4. Pictures
+        parts = torch.split(latents, [len(found) for found in rows])
+        pictures = [self._pictures(draft, part) for draft, part in zip(group, parts, strict=True)]
         # one file may be known by several names: the report says the one that was asked for
-        named = tuple(replace(report, name=use.name) for report, use in zip(reports, request.adapters, strict=True))
-        return Result(request, pictures, time.monotonic() - began, named)
+        named = zip(reports, first.request.adapters, strict=True)
+        return pictures, tuple(replace(report, name=use.name) for report, use in named)
 
     def _complete(self, request: Request) -> Request:
         unet, factor = self._model.pipeline.unet, self._model.pipeline.vae_scale_factor
@@ -142,10 +216,10 @@ class Renderer:
         )
         return seeded(request, lambda: secrets.randbelow(MAX_SEED + 1))
 
-    def _set_mix(self, used: list[tuple[Adapter, Weights]]) -> tuple[AdapterReport, ...]:
+    def _set_mix(self, mix: Sequence[tuple[Adapter, Weights]]) -> tuple[AdapterReport, ...]:
         self._merged = frozenset()
-        reports = self._model.mixer.set(used)
-        self._merged = frozenset(adapter.info.sha256 for adapter, _ in used)
+        reports = self._model.mixer.set(mix)
+        self._merged = frozenset(adapter.info.sha256 for adapter, _ in mix)
         return reports
 
     def _rows(self, request: Request) -> list[Row]:
@@ -197,7 +271,10 @@ class Renderer:
             variation_strength=one.variation_strength,
         )
 
-    def _denoise(self, rows: list[Row], request: Request, emit: Emit, cancelled: Callable[[], bool]) -> torch.Tensor:
+    def _denoise(self, rows: list[Row], draft: _Draft, emit: Emit, cancelled: Callable[[], bool]) -> torch.Tensor:
+        """Latents after the last step. A mix that changes over the steps is switched between them, only where it does:
+        each change costs one switch of the bank.
+        """
         shown = began = time.monotonic()
 
         def on_step(step: int, steps: int, latents: torch.Tensor) -> None:
@@ -208,8 +285,11 @@ class Renderer:
             if self._config.preview_every and step < steps and now - shown >= self._config.preview_every:
                 small, shown = preview(self._model.pipeline.vae, latents), now
             emit(Progress(step, steps, small))
+            if step < steps and (coming := draft.mix(step + 1, steps)) != draft.mix(step, steps):
+                self._set_mix(coming)
 
-        latents = denoise(self._model.pipeline.unet, rows, self._extra(request), on_step)
+        self._set_mix(draft.mix(1, len(rows[0].timesteps)))  # of a sent picture only the last steps are drawn
+        latents = denoise(self._model.pipeline.unet, rows, self._extra(draft.request), on_step)
         self._seconds_per_step = (time.monotonic() - began) / max(1, len(rows[0].timesteps))
         return latents
 
@@ -223,13 +303,14 @@ class Renderer:
 
         return extra
 
-    def _picture(
-        self, request: Request, index: int, latents: torch.Tensor, used: list[tuple[Adapter, Weights]]
-    ) -> Picture:
-        one = alone(request, index)
+    def _pictures(self, draft: _Draft, latents: torch.Tensor) -> tuple[Picture, ...]:
+        return tuple(self._picture(draft, index, latents[index : index + 1]) for index in range(len(latents)))
+
+    def _picture(self, draft: _Draft, index: int, latents: torch.Tensor) -> Picture:
+        one = alone(draft.request, index)
         assert one.seed is not None
-        names = zip(request.adapters, used, strict=True)
-        hashes = {use.name: adapter.info.tensor_sha256 for use, (adapter, _) in names}
+        names = zip(one.adapters, draft.adapters, strict=True)
+        hashes = {use.name: adapter.info.tensor_sha256 for use, adapter in names}
         text = write_infotext(one, one.seed, self._model.name, hashes)
         image = decode(self._model.pipeline.vae, latents)
         return Picture(to_png(image, text), image.width, image.height, one.seed, text)
@@ -275,6 +356,24 @@ class Renderer:
         self._factors.trim()
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
+
+
+def _drafts(request: Request) -> tuple[Request, ...]:
+    """The request, or one for each picture where prompts differ: a picture and its seed are the same in any batch."""
+    read = [_as_read(request, index) for index in range(request.count)]
+    if all(one == request for one in read):
+        return (request,)
+    return tuple(alone(one, index) for index, one in enumerate(read))
+
+
+def _as_read(request: Request, index: int) -> Request:
+    """The request as its picture `index` reads it, tags and all. Wildcards are expanded here."""
+    return request
+
+
+def _share(emit: Emit, number: int, count: int) -> Emit:
+    """Progress of the `number`-th of `count` parts as progress of the whole."""
+    return lambda now: emit(replace(now, step=now.step + number * now.steps, steps=now.steps * count))
 
 
 def _named(use: AdapterUse) -> AdapterUse:

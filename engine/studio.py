@@ -47,11 +47,11 @@ class Studio:
 
         Raises EngineError. Cancelling the awaiting task takes the work back, before the next step if it runs.
         """
-        request = untagged(request)
+        adapters = untagged(request).adapters
         job = f"studio-{next(self._numbers)}"
         order = _Order(request, on_progress, asyncio.get_running_loop().create_future())
         self._orders[job] = order
-        names = frozenset(use.sha256 or use.name for use in request.adapters)
+        names = frozenset(use.sha256 or use.name for use in adapters)
         self._scheduler.add(Waiting(job, member, float(request.steps * request.count), request.model, names))
         try:
             await self._dispatch()

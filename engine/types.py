@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import NewType
 
 from .errors import ERRORS, BadRequest, EngineError
+from .strength import MAX_WEIGHT as MAX_WEIGHT
+from .strength import Weights as Weights
+from .uses import AdapterUse as AdapterUse
 
 SCHEDULES = (  # of sigmas, by the WebUI's names; "" is the sampler's own, the WebUI's "Automatic"
     "Uniform",
@@ -46,33 +48,8 @@ MAX_SIDE = 2048
 MAX_PROMPT = 6000  # characters: what Discord lets through in one option
 MAX_SEED = 2**32 - 1
 MAX_ADAPTERS = 16
-MAX_WEIGHT = 10.0
 
 WorkerId = NewType("WorkerId", str)
-
-
-@dataclass(frozen=True, slots=True)
-class AdapterUse:
-    """One adapter of a mix. `weight` multiplies the UNet's change, `te_weight` the text encoders' (None: the same).
-
-    `name` is a file stem, an alias, a path or a built-in name; with `sha256` the file is found by content instead.
-    """
-
-    name: str
-    weight: float = 1.0
-    te_weight: float | None = None
-    sha256: str = ""
-
-    def __post_init__(self) -> None:
-        for value in (self.weight, self.text_weight):
-            if not math.isfinite(value) or abs(value) > MAX_WEIGHT:
-                raise BadRequest(
-                    f"The weight of {self.name} is {value}; it must lie between -{MAX_WEIGHT:g} and {MAX_WEIGHT:g}."
-                )
-
-    @property
-    def text_weight(self) -> float:
-        return self.weight if self.te_weight is None else self.te_weight
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +71,8 @@ class Hires:
 class Request:
     """One order for pictures. None means: what the base model is best at (size, cfg), or a random seed.
 
-    `prompt` may hold `<lora:name:weight>` tags: `engine.prompt.untagged` moves them into `adapters`.
+    `prompt` may hold `<lora:name:weight>` tags: `engine.prompt.untagged` moves them into `adapters`; `notes` has a
+    sentence for each that could not be used and was left out.
     `image` (PNG, JPEG or WebP bytes) starts from that picture, changed by `strength` (0 keeps it, 1 forgets it).
     `mask` (same formats) keeps that picture where it is black. Picture i of `count` has seed `seed + i`; with a
     `variation_strength` it has seed `seed` and variation seed `variation_seed + i`.
@@ -128,6 +106,7 @@ class Request:
     cfg_rescale: float = 0.0
     clip_skip: int = 1
     emphasis: str = "Original"
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name, text in (("prompt", self.prompt), ("negative prompt", self.negative)):
@@ -205,20 +184,28 @@ class AdapterReport:
     layers: int
     ignored: Mapping[str, str] = field(default_factory=dict)  # key -> reason
     unknown: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # what of the use's wishes came to nothing
 
     def __str__(self) -> str:
-        text = f"{self.name}: {self.applied} of {self.layers} layers"
-        return text + (f", {len(self.unknown)} keys unknown" if self.unknown else "")
+        unknown = f"{len(self.unknown)} keys unknown" if self.unknown else ""
+        return ", ".join(filter(None, (f"{self.name}: {self.applied} of {self.layers} layers", unknown, *self.notes)))
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The pictures of one request. `request` is complete: seed, size and cfg are what was used."""
+    """The pictures of one request. `request` is complete: seed, size and cfg are what was used.
+
+    `reports` are by adapter file; `notes` say which tags of the prompt were left out, and why.
+    """
 
     request: Request
     pictures: tuple[Picture, ...]
     seconds: float
     reports: tuple[AdapterReport, ...] = ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return self.request.notes
 
 
 @dataclass(frozen=True, slots=True)

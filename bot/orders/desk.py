@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Protocol
 
-from engine import AdapterMismatch, AdapterNotFound, AdapterUse, ImageUnreadable, Request, untagged
+from engine import (
+    AdapterError,
+    AdapterMismatch,
+    AdapterNotFound,
+    AdapterUse,
+    BadRequest,
+    EngineError,
+    ImageUnreadable,
+    Request,
+    left_out,
+    untagged,
+)
 
 from .errors import JobUnknown, NotInMix, QueueFull, TooLate
 from .values import CatalogEntry, Job, Order, Page, Press, Queue, Ticket, Who
@@ -17,7 +28,9 @@ if TYPE_CHECKING:
     from ..store import Store
 
 PAGE = 10
+PRIVATE = "private"  # entries whose names no sentence gives away: it may stand in a channel
 _SHOWN = 100  # characters of a name that was not found
+_SEEN = 0.0005  # forms show weights with three decimals
 _NAMES = 1000  # how many names are looked through for one like the name that was not found
 
 
@@ -44,14 +57,14 @@ class Orders:
 
     async def imagine(self, order: Order) -> Ticket:
         """The order is recorded, and goes in line once `acked`. The same interaction twice is one job."""
-        request, entries = await self._resolved(untagged(order.request), order.who)
+        request, entry_ids = await self._resolved(order.request, order.who)
         order = replace(order, request=request)
-        job = await self._store.jobs.record(order, limit=self._limit, entry_ids={entry.id for entry in entries})
+        job = await self._store.jobs.record(order, limit=self._limit, entry_ids=entry_ids)
         if job is None:
             raise QueueFull(
                 f"You have {self._limit} unfinished jobs, the most one person may have. Wait or cancel one."
             )
-        return self._line.ticket(job)
+        return replace(self._line.ticket(job), notes=job.request.notes)
 
     async def again(
         self, job_id: str, press: Press, *, vary: bool = False, weights: Mapping[str, float] | None = None
@@ -109,9 +122,18 @@ class Orders:
         return await self._store.catalog.search(who, needle, family, limit)
 
     async def adapter(self, who: Who, name: str) -> CatalogEntry:
-        """The visible adapter of that name, upper and lower case being the same. Raises AdapterNotFound."""
+        """The visible adapter of that name, upper and lower case being the same; else the one file that gives itself
+        that name, or whose hash begins so. Raises AdapterNotFound, also where that fits several files.
+        """
         entry = await self._store.catalog.find(who, name)
-        return entry if entry is not None else await self._missing(who, name)
+        if entry is not None:
+            return entry
+        others = await self._store.catalog.answering(who, name)
+        if len(others) > 1:
+            names = ", ".join(entry.name for entry in others if entry.visibility != PRIVATE)
+            listed = f": {names}" if names else ""
+            raise AdapterNotFound(f"{name[:_SHOWN]!r} means {len(others)} adapters here{listed}. Use the name of one.")
+        return others[0] if others else await self._missing(who, name)
 
     def family(self, model: str = "") -> str:
         """The family of a base model ("": the default one), or "" while it is unknown."""
@@ -128,17 +150,27 @@ class Orders:
             raise _unknown()
         return job
 
-    async def _resolved(self, request: Request, who: Who) -> tuple[Request, list[CatalogEntry]]:
-        """The request with every adapter found in the catalog and fitting the base model."""
-        entries = [await self._entry(use, who) for use in request.adapters]
+    async def _resolved(self, request: Request, who: Who) -> tuple[Request, set[int]]:
+        """The request with every adapter found in the catalog and fitting the base model, and the entries' ids.
+
+        What only a tag of the prompt asks for and cannot be used is left out, with a note.
+        """
+        listed, request = len(request.adapters), untagged(request)
         family = self._line.family(request.model)
-        for entry in entries:
-            _require_fit(entry, family)
-        uses = tuple(
-            replace(use, name=entry.name, sha256=entry.info.sha256)
-            for use, entry in zip(request.adapters, entries, strict=True)
-        )
-        return replace(request, adapters=_merged(uses)), entries
+        mix: dict[str, AdapterUse] = {}
+        refused: list[tuple[AdapterUse, EngineError]] = []
+        entry_ids: set[int] = set()
+        for place, use in enumerate(request.adapters):
+            try:
+                entry = await self._entry(use, who)
+                _require_fit(entry, family)
+                _add(mix, replace(use, name=entry.name, sha256=entry.info.sha256))
+                entry_ids.add(entry.id)
+            except (AdapterError, BadRequest) as error:
+                if place < listed:
+                    raise
+                refused.append((use, error))
+        return left_out(replace(request, adapters=tuple(mix.values())), refused), entry_ids
 
     async def _entry(self, use: AdapterUse, who: Who) -> CatalogEntry:
         """By content where the hash is known, so that an old job draws with the file it drew with."""
@@ -148,7 +180,8 @@ class Orders:
         return entry if entry is not None else await self._missing(who, use.name)
 
     async def _missing(self, who: Who, name: str) -> CatalogEntry:
-        names = {entry.name.casefold(): entry.name for entry in await self.adapters(who, limit=_NAMES)}
+        visible = await self.adapters(who, limit=_NAMES)
+        names = {entry.name.casefold(): entry.name for entry in visible if entry.visibility != PRIVATE}
         found = await asyncio.to_thread(get_close_matches, name.casefold()[:_SHOWN], names, 3, 0.5)
         close = [names[key] for key in found]
         hint = f" Did you mean {' or '.join(close)}?" if close else " /lora list shows the ones you can use."
@@ -165,27 +198,20 @@ def _require_fit(entry: CatalogEntry, family: str) -> None:
         raise AdapterMismatch(f"{entry.name} was made for {theirs}; this base model is {family}.")
 
 
-def _merged(uses: Iterable[AdapterUse]) -> tuple[AdapterUse, ...]:
-    """One use a file, the weights of `Ink` and `ink` summed."""
-    merged: dict[str, AdapterUse] = {}
-    for use in uses:
-        other = merged.get(use.sha256)
-        if other is None:
-            merged[use.sha256] = use
-        else:
-            text_weight = other.text_weight + use.text_weight
-            merged[use.sha256] = replace(other, weight=other.weight + use.weight, te_weight=text_weight)
-    return tuple(merged.values())
+def _add(mix: dict[str, AdapterUse], use: AdapterUse) -> None:
+    """The use is in the mix, once a file: the weights of `Ink` and `ink` are summed."""
+    other = mix.get(use.sha256)
+    mix[use.sha256] = use if other is None else other.plus(use)
 
 
 def _reweighted(request: Request, weights: Mapping[str, float]) -> Request:
-    """The request with the weights of `weights`, by adapter name; a changed weight counts for the text encoders too."""
+    """The request with the weights of `weights`, by adapter name. A changed weight counts throughout, for the text
+    encoders too; one that is as it was, up to what a form shows of it, changes nothing.
+    """
     wanted = {name.casefold(): weight for name, weight in weights.items()}
     strangers = wanted.keys() - {use.name.casefold() for use in request.adapters}
     if strangers:
         raise NotInMix(f"This job did not use {', '.join(sorted(strangers))}; only its own adapters have weights here.")
-    uses = tuple(
-        replace(use, weight=wanted[use.name.casefold()], te_weight=None) if use.name.casefold() in wanted else use
-        for use in request.adapters
-    )
+    asked = [(use, wanted.get(use.name.casefold(), use.weight)) for use in request.adapters]
+    uses = tuple(use if abs(use.weight - weight) < _SEEN else use.weighing(weight) for use, weight in asked)
     return replace(request, adapters=uses)

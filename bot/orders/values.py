@@ -74,11 +74,15 @@ class Press:
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """A recorded job. `place` counts from 1; 1 means next or running. `wait` is in seconds, None when unknown."""
+    """A recorded job. `place` counts from 1; 1 means next or running. `wait` is in seconds, None when unknown.
+
+    `notes` say what of the prompt will be left out.
+    """
 
     job_id: str
     place: int
     wait: float | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

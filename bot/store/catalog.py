@@ -11,7 +11,7 @@ from pathlib import Path
 from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from engine import AdapterInfo, inspect_adapter
+from engine import AdapterInfo, hash_digits, inspect_adapter
 
 from ..orders.values import CatalogEntry, Who
 from .database import Database
@@ -47,6 +47,14 @@ class Catalog:
         """A visible entry of the file with that content."""
         return await self._first(_seen_by(who).where(EntryRow.sha256 == sha256))
 
+    async def answering(self, who: Who, text: str) -> tuple[CatalogEntry, ...]:
+        """Visible entries whose file gives itself that name or, without one, whose hash begins so; one a file."""
+        title, digits = text.strip(), hash_digits(text)
+        found = await self._files(who, or_(FileRow.title == title, func.lower(FileRow.title) == title.lower()))
+        if found or not digits:
+            return found
+        return await self._files(who, or_(FileRow.sha256.startswith(digits), FileRow.tensor_sha256.startswith(digits)))
+
     async def search(self, who: Who, needle: str, family: str | None, limit: int) -> tuple[CatalogEntry, ...]:
         """Visible entries with `needle` in their name: those that begin with it first, then the most used."""
         folded = needle.strip().casefold()
@@ -76,6 +84,12 @@ class Catalog:
             await session.flush()
             await session.refresh(row)
             return _entry(row)
+
+    async def _files(self, who: Who, where: ColumnElement[bool]) -> tuple[CatalogEntry, ...]:
+        """The nearest entry of each file."""
+        async with self._database.read() as session:
+            rows = list(await session.scalars(_seen_by(who).where(where)))
+            return tuple(_entry(row) for row in {row.sha256: row for row in reversed(rows)}.values())
 
     async def _first(self, query: Select[EntryRow]) -> CatalogEntry | None:
         async with self._database.read() as session:

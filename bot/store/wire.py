@@ -18,4 +18,4 @@ def to_json(request: Request) -> dict[str, Any]:
 def from_json(fields: dict[str, Any], image: bytes | None = None) -> Request:
     """The request that `to_json` was given. Unknown fields are refused, not dropped."""
     adapters = tuple(AdapterUse(**use) for use in fields.get("adapters", ()))
-    return Request(**fields | {"adapters": adapters, "image": image})
+    return Request(**fields | {"adapters": adapters, "notes": tuple(fields.get("notes", ())), "image": image})

@@ -10,7 +10,7 @@ from typing import Any
 import discord
 from discord import ui
 
-from engine import Progress
+from engine import Progress, written
 
 from ..orders import Job, JobState, Ticket
 from .buttons import Action, JobButton
@@ -42,7 +42,8 @@ def note(words: str) -> Card:
 def queued(ticket: Ticket) -> Card:
     """The first answer: recorded, and when it will be drawn."""
     about = "" if ticket.wait is None else f" About {max(1, round(ticket.wait))} s."
-    return Card(_text(f"Queued, place {ticket.place}…{about}"), _row(ticket.job_id, Action.CANCEL))
+    notes = "".join(f"\n-# {line}" for line in _notes(ticket.notes))
+    return Card(_text(f"Queued, place {ticket.place}…{about}{notes}"), _row(ticket.job_id, Action.CANCEL))
 
 
 def progress(job: Job, now: Progress, preview: discord.File | None) -> Card:
@@ -78,8 +79,8 @@ def preview_file(preview: bytes | None) -> discord.File | None:
 
 
 def mix(job: Job) -> str:
-    """The adapters and weights of a job, as "ink 0.5 + light 1"; "" without adapters."""
-    return " + ".join(f"{use.name} {weight(use.weight)}" for use in job.request.adapters)
+    """The adapters and weights of a job, as "ink 0.5 + light 1", as tags where there is more to say; "" without."""
+    return " + ".join(f"{use.name} {weight(use.weight)}" if use.plain else written(use) for use in job.request.adapters)
 
 
 def _words(job: Job) -> str:
@@ -88,7 +89,7 @@ def _words(job: Job) -> str:
 
 
 def _facts(job: Job) -> str:
-    """Seed, mix, size, steps and time, and the adapters that could not be applied whole."""
+    """Seed, mix, size, steps and time, the adapters that could not be applied whole, and the tags left out."""
     first = job.pictures[0] if job.pictures else None
     request = job.request
     facts = [
@@ -99,8 +100,17 @@ def _facts(job: Job) -> str:
         f"{request.sampler} {request.schedule}".rstrip(),
         f"{job.seconds:.1f} s" if job.seconds is not None else "",
     ]
-    partial = [line for line in job.report if not _ALL_LAYERS.fullmatch(line)][:REPORTS_SHOWN]
-    return "\n".join("-# " + line for line in [" · ".join(filter(None, facts)), *(code(line, 200) for line in partial)])
+    partial = [line for line in job.report if not _ALL_LAYERS.fullmatch(line)]
+    return "\n".join(
+        "-# " + line for line in [" · ".join(filter(None, facts)), *_notes(partial), *_notes(request.notes)]
+    )
+
+
+def _notes(sentences: Sequence[str]) -> list[str]:
+    """Sentences with members' words in them, as many as a card shows."""
+    shown = [code(sentence, 300) for sentence in sentences[:REPORTS_SHOWN]]
+    more = len(sentences) - len(shown)
+    return [*shown, f"… and {more} more"] if more else shown
 
 
 def _text(content: str) -> ui.TextDisplay[Any]:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import torch
 
 from ..residency import Residency
+from ..strength import Weights as Weights
+from ..strength import block_of
 from ..types import AdapterReport
 from .binding import Bound, bind
 from .blocks import Work, write_sums
@@ -23,15 +25,6 @@ from .pristine import Free, Pristine
 from .table import Target, key_table
 
 FACTORS = 1 << 30  # bytes of prepared factors that a bank keeps unless it is told otherwise
-
-
-class Weights(NamedTuple):
-    """How strongly an adapter changes the UNet and the text encoders."""
-
-    unet: float
-    text: float
-
-
 Mix = Sequence[tuple[Adapter, float | Weights]]
 
 
@@ -61,6 +54,11 @@ class AdapterBank:
         self.family = family_of_pipeline(pipeline)
         self._table = key_table(pipeline)
         self._targets = _by_name(self._table.values())
+        layers = getattr(pipeline.unet.config, "layers_per_block", 2)
+        self._places = {
+            name: (target.component, block_of(target.component, target.module, layers))
+            for name, target in self._targets.items()
+        }
         self._device = torch.device(device) if device is not None else None
         self.factors: Residency[str, Bound] = Residency(FACTORS) if factors is None else factors
         self._pristine = Pristine(free)
@@ -81,10 +79,11 @@ class AdapterBank:
         if wanted != self._mix:
             self._write(self._plan(*_sorted(wanted, bound)))
             self._mix = wanted
-        return tuple(replace(part.report, name=adapter.name) for (adapter, _), part in zip(wanted, bound, strict=True))
+        reports = [_report(part, weights) for part, (_, weights) in zip(bound, wanted, strict=True)]
+        return tuple(replace(report, name=adapter.name) for report, (adapter, _) in zip(reports, wanted, strict=True))
 
     def prepare(self, adapter: Adapter) -> AdapterReport:
-        return self.bind(adapter).report
+        return replace(self.bind(adapter).report, name=adapter.name)
 
     def bind(self, adapter: Adapter) -> Bound:
         """The adapter's changes to this model, kept within the budget. Raises AdapterMismatch, AdapterInvalid."""
@@ -101,9 +100,9 @@ class AdapterBank:
         plan: dict[str, list[tuple[Change, float]]] = {}
         for (_, weights), part in zip(wanted, bound, strict=True):
             for name, change in part.changes.items():
-                strength = weights.unet if name.startswith("unet.") else weights.text
+                strength = weights.of(*self._places[name])
                 if strength:
-                    plan.setdefault(name, []).append((change, strength))
+                    plan.setdefault(name, []).append((_ranked(change, weights.rank), strength))
         return plan
 
     def _write(self, plan: Mapping[str, Sequence[tuple[Change, float]]]) -> None:
@@ -138,6 +137,20 @@ def _sorted(
 
 def _weights(weight: float | Weights) -> Weights:
     return weight if isinstance(weight, Weights) else Weights(weight, weight)
+
+
+def _ranked(change: Change, rank: int | None) -> Change:
+    cut = None if rank is None else change.ranked(rank)
+    return change if cut is None else cut
+
+
+def _report(bound: Bound, weights: Weights) -> AdapterReport:
+    """The account of the keys, and what the weights ask for in vain."""
+    if weights.rank is None:
+        return bound.report
+    whole = sum(change.ranked(weights.rank) is None for change in bound.changes.values())
+    note = f"a dynamic rank of {weights.rank} does nothing to {whole} of them, which are no plain LoRA"
+    return replace(bound.report, notes=(note,)) if whole else bound.report
 
 
 def _by_name(targets: Iterable[Target]) -> dict[str, Target]:

@@ -43,7 +43,7 @@ def inspect_adapter(path: str | Path) -> AdapterInfo:
     """What the file is. Raises AdapterInvalid when it is damaged, AdapterUnsupported when it is no adapter."""
     path = Path(path)
     header = read_header(path)
-    sha256, tensor_sha256 = _hashes(path, header.data_start)
+    sha256, tensor_sha256 = file_hashes(path, header.data_start)
     return describe(header, group(header.tensors), path.stem, path.stat().st_size, sha256, tensor_sha256)
 
 
@@ -120,7 +120,8 @@ def _rank(shapes: Shapes) -> int:
     return min(shapes["a1"][:2]) if len(shapes.get("a1", ())) >= 2 else 0
 
 
-def _hashes(path: Path, data_start: int) -> tuple[str, str]:
+def file_hashes(path: Path, data_start: int) -> tuple[str, str]:
+    """SHA-256 of the whole file and of its tensors, which begin at `data_start`."""
     whole, tensors = hashlib.sha256(), hashlib.sha256()
     with open(path, "rb") as file:
         whole.update(file.read(data_start))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-from ..errors import AdapterMismatch
+from ..errors import AdapterMismatch, AdapterUnsupported
+from ..strength import Weights
 from ..types import AdapterReport
-from .bank import Mix, Weights
+from .bank import Mix
 from .family import family_of_pipeline
 from .file import Adapter
 
@@ -21,6 +22,9 @@ class PeftMixer:
         self._loaded: dict[str, AdapterReport] = {}
 
     def set(self, mix: Mix) -> tuple[AdapterReport, ...]:
+        """As the bank does. Raises AdapterUnsupported for what PEFT's one weight a model cannot say."""
+        for adapter, weight in mix:
+            _require_plain(adapter, weight)
         reports = tuple(self.prepare(adapter) for adapter, _ in mix)
         if not mix:
             if self._loaded:
@@ -28,7 +32,7 @@ class PeftMixer:
             return reports
         totals: dict[str, Weights] = {}
         for adapter, weight in mix:
-            unet, text = weight if isinstance(weight, Weights) else (weight, weight)
+            unet, text = weight[:2] if isinstance(weight, Weights) else (weight, weight)
             before = totals.get(_name(adapter), Weights(0, 0))
             totals[_name(adapter)] = Weights(before.unet + unet, before.text + text)
         self._pipeline.enable_lora()
@@ -38,6 +42,7 @@ class PeftMixer:
         return reports
 
     def prepare(self, adapter: Adapter) -> AdapterReport:
+        """The adapter is loaded beside the model, in force or not. Raises AdapterMismatch."""
         name = _name(adapter)
         if name not in self._loaded:
             if adapter.info.family not in ("", self._family):
@@ -51,6 +56,13 @@ class PeftMixer:
             layers = len(adapter.modules)
             self._loaded[name] = AdapterReport(adapter.name, layers, layers, adapter.ignored, adapter.unsplit)
         return self._loaded[name]
+
+
+def _require_plain(adapter: Adapter, weight: float | Weights) -> None:
+    if isinstance(weight, Weights) and (weight.blocks or weight.rank is not None):
+        raise AdapterUnsupported(
+            f'{adapter.name}: block weights and dynamic ranks need adapters = "merge" in the engine\'s configuration.'
+        )
 
 
 def _name(adapter: Adapter) -> str:

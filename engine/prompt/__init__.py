@@ -7,12 +7,26 @@ A prompt goes through four hands, each a module:
     editing   "a [cat:dog:5]"                                → the text in force at a step
     emphasis  "(sky:1.3)"                                    → (("sky", 1.3),)
 
-On purpose unlike the WebUI: one bad tag does not switch the others off, a name given twice adds up, names are trimmed
-and told apart without case, a number such as `1.2.3` is text instead of a crash, and `# comments` stay in the prompt.
+On purpose unlike the WebUI and its extensions: one bad tag does not switch the others off, a name given twice adds up
+(where steps, blocks and ranks are the same; else the second tag is a bad one), names are trimmed and told apart without
+case, a dynamic rank also cuts the ranks of a Tucker core, random block weights are refused, a number such as `1.2.3` is
+text instead of a crash, and `# comments` stay in the prompt.
 """
 
 from .emphasis import BREAK
 from .parsed import ParsedPrompt, SubPrompt, parse_negative, parse_prompt
-from .requests import tagged, untagged
+from .requests import left_out, noted, tagged, untagged
+from .tags import written
 
-__all__ = ["BREAK", "ParsedPrompt", "SubPrompt", "parse_negative", "parse_prompt", "tagged", "untagged"]
+__all__ = [
+    "BREAK",
+    "ParsedPrompt",
+    "SubPrompt",
+    "left_out",
+    "noted",
+    "parse_negative",
+    "parse_prompt",
+    "tagged",
+    "untagged",
+    "written",
+]

@@ -2,27 +2,60 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
-from ..errors import PromptError
-from ..types import Request
+from ..errors import BadRequest, EngineError, PromptError
+from ..types import AdapterUse, Request
 from .parsed import parse_prompt
-from .tags import added, find_tags, key, written
+from .tags import adapters_of, find_tags, key, shortened, without_tags, written
+
+MAX_NOTES = 20
 
 
 def untagged(request: Request) -> Request:
     """The request with the tags of its prompt moved into `adapters`, weights of one name summed.
 
-    The very same request where the prompt holds no tags. Raises PromptError with a sentence for each tag that is bad.
+    The adapters of tags stand behind those that were listed. A tag that cannot be used is left out by itself, and
+    `notes` say so. The very same request where the prompt holds no tags. Raises PromptError: too many parts.
     """
-    parsed = parse_prompt(request.prompt)
-    if parsed.errors:
-        raise PromptError(" ".join(parsed.errors))
-    if parsed.text == request.prompt:
+    tags = list(find_tags(request.prompt))
+    text = without_tags(request.prompt, tags)
+    excess = parse_prompt(text).errors
+    if excess:
+        raise PromptError(" ".join(excess))
+    if not tags:
         return request
-    asked = {key(use): use for use in parsed.adapters}
-    listed = [added(use, asked.pop(key(use))) if key(use) in asked else use for use in request.adapters]
-    return replace(request, prompt=parsed.text, adapters=(*listed, *asked.values()))
+    asked, errors = adapters_of(tags)
+    mix, notes = list(request.adapters), list(errors)
+    places = {key(use): place for place, use in reversed(list(enumerate(mix)))}
+    for use in asked:
+        place = places.get(key(use))
+        try:
+            if place is None:
+                mix.append(use)
+            else:
+                mix[place] = mix[place].plus(use)
+        except BadRequest as error:
+            notes.append(_left_out(use, error))
+    return noted(replace(request, prompt=text, adapters=tuple(mix)), notes)
+
+
+def left_out(request: Request, refused: Sequence[tuple[AdapterUse, EngineError]]) -> Request:
+    """The request, which is already without these uses that only tags had asked for, with a note for each."""
+    return noted(request, [_left_out(use, error) for use, error in refused])
+
+
+def noted(request: Request, notes: Sequence[str]) -> Request:
+    """The request with these notes too; where they are too many, the last says how many are not there."""
+    every = (*request.notes, *notes)
+    if len(every) > MAX_NOTES:
+        every = (*every[: MAX_NOTES - 1], f"{len(every) - MAX_NOTES + 1} more tags are left out.")
+    return replace(request, notes=every) if notes else request
+
+
+def _left_out(use: AdapterUse, error: EngineError) -> str:
+    return f"{shortened(written(use))} is left out: {error}"
 
 
 def tagged(request: Request) -> str:

@@ -1,29 +1,25 @@
-"""Adapter tags: `<lora:name>`, `<lora:name:both>`, `<lora:name:te:unet>`, or `te=` and `unet=`; lyco is the same."""
+"""Adapter tags: `<lora:name>`, `<lora:name:both>`, `<lora:name:te:unet:dyn>`, or by name; lyco is the same.
+
+By name there are te, unet, dyn (AUTOMATIC1111's WebUI), hr, hrte, hrunet and weights over the steps such as
+`0@0,1@0.5` (its extension sd-webui-loractl), lbw, start, stop and step (sd-webui-lora-block-weight).
+"""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from ..errors import BadRequest
+from ..strength import LAYOUTS, PRESETS, Curve, shortest
 from ..types import AdapterUse
 
 _KINDS = ("lora", "lyco")
-_WEIGHTS = ("te", "unet")
-_LATER = {
-    "dyn": "a dynamic rank (dyn)",
-    "lbw": "block weights (lbw)",
-    "lbwe": "block weights (lbwe)",
-    "start": "a first step (start)",
-    "stop": "a last step (stop)",
-    "step": "a range of steps (step)",
-    "hr": "a weight of its own for hires fix (hr)",
-    "hrte": "a weight of its own for hires fix (hrte)",
-    "hrunet": "a weight of its own for hires fix (hrunet)",
-}
+_PLACES = ("te", "unet", "dyn")
 _NUMBER = re.compile(r"\s*+[+-]?+(?:\d++(?:\.\d*+)?+|\.\d++)(?:[eE][+-]?+\d++)?+\s*+")
+_RANDOM = ("R", "U", "X")  # how the extension spells weights that it throws dice for
 _LONGEST = 60  # characters of a tag that a sentence repeats
 
 
@@ -41,8 +37,7 @@ class Tag:
     end: int
 
     def __str__(self) -> str:
-        text = f"<{self.kind}:{':'.join(self.args)}>"
-        return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+        return shortened(f"<{self.kind}:{':'.join(self.args)}>")
 
     def use(self) -> AdapterUse:
         """The adapter it asks for. Raises _BadTag."""
@@ -51,7 +46,7 @@ class Tag:
         name = self.args[0].strip()
         if not name:
             raise _BadTag("it names no adapter.")
-        return _use(name, *_weights(self.args[1:]))
+        return _use(name, _arguments(self.args[1:]))
 
 
 def find_tags(text: str) -> Iterator[Tag]:
@@ -99,7 +94,7 @@ def adapters_of(tags: list[Tag]) -> tuple[tuple[AdapterUse, ...], tuple[str, ...
         try:
             use = tag.use()
             old = mix.get(key(use))
-            mix[key(use)] = added(old, use) if old else use
+            mix[key(use)] = old.plus(use) if old else use
         except (_BadTag, BadRequest) as error:
             errors.append(f"{tag} at character {tag.start + 1} is left out: {error}")
     return tuple(mix.values()), tuple(errors)
@@ -110,64 +105,148 @@ def key(use: AdapterUse) -> str:
     return use.name.casefold()
 
 
-def added(use: AdapterUse, more: AdapterUse) -> AdapterUse:
-    """The use with the weights of another one of the same adapter added."""
-    return _use(use.name, _sum(use.text_weight, more.text_weight), _sum(use.weight, more.weight), use.sha256)
-
-
 def written(use: AdapterUse) -> str:
     """The tag that asks for this adapter. What a tag cannot hold is left out of the name."""
     name = use.name.translate({ord(sign): None for sign in ":>"}).strip()
-    weights = (use.weight,) if use.text_weight == use.weight else (use.text_weight, use.weight)
-    return f"<lora:{':'.join((name, *(_short(weight) for weight in weights)))}>"
+    unet = _curve_written(use.curve or ((use.weight, 0.0),))
+    text = _curve_written(use.text_curve or ((use.text_weight, 0.0),))
+    weights = [unet] if unet == text else [text, unet]
+    return f"<lora:{':'.join((name, *weights, *_named(use)))}>"
 
 
-def _use(name: str, text_encoder: float, unet: float, sha256: str = "") -> AdapterUse:
-    return AdapterUse(name, unet, None if text_encoder == unet else text_encoder, sha256)
+def shortened(text: str) -> str:
+    """The text, as much of it as a sentence repeats."""
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
-def _weights(args: tuple[str, ...]) -> tuple[float, float]:
-    """(text encoder, UNet): by place, then by name; the UNet's is the text encoder's unless given."""
-    named: dict[str, float] = {}
-    placed: list[float] = []
+def _named(use: AdapterUse) -> Iterator[str]:
+    """The arguments that are only written where they are needed."""
+    if use.rank is not None:
+        yield f"dyn={use.rank}"
+    if use.hires and use.hires == use.hires_te:
+        yield f"hr={_curve_written(use.hires)}"
+    else:
+        yield from (f"{k}={_curve_written(v)}" for k, v in (("hrte", use.hires_te), ("hrunet", use.hires)) if v)
+    if use.blocks:
+        yield f"lbw={','.join(map(_short, shortest(use.blocks)))}"
+    yield from (f"{k}={_short(v)}" for k, v in (("start", use.start), ("stop", use.stop)) if v is not None)
+
+
+def _curve_written(curve: Curve) -> str:
+    if len(curve) == 1:
+        return _short(curve[0][0])
+    return ",".join(f"{_short(weight)}@{_short(place)}" for weight, place in curve)
+
+
+def _use(name: str, given: dict[str, Any]) -> AdapterUse:
+    """As the extensions have it: the UNet's weight is the text encoders' unless given, and hr stands for both."""
+    text: Curve = given.get("te", ((1.0, 0.0),))
+    unet: Curve = given.get("unet", text)
+    start, stop = given.get("step", (given.get("start"), given.get("stop")))
+    if "step" in given and {"start", "stop"} & given.keys():
+        raise _BadTag("step already says where it starts and stops.")
+    return AdapterUse(
+        name,
+        weight=unet[0][0],
+        te_weight=text[0][0],
+        curve=unet if len(unet) > 1 else (),
+        te_curve=text if len(text) > 1 else (),
+        hires=given.get("hrunet", given.get("hr", ())),
+        hires_te=given.get("hrte", given.get("hr", ())),
+        blocks=given.get("lbw", ()),
+        rank=given.get("dyn"),
+        start=start,
+        stop=stop,
+    )
+
+
+def _arguments(args: tuple[str, ...]) -> dict[str, Any]:
+    """What the arguments give, by place, then by name, which counts more."""
+    placed: dict[str, Any] = {}
+    named: dict[str, Any] = {}
     for arg in args:
         key, equals, value = arg.partition("=")
         key = key.strip().lower()
         if not equals:
-            placed.append(_placed(arg, len(placed)))
-        elif key not in _WEIGHTS:
-            raise _BadTag(
-                _unsupported(_LATER[key]) if key in _LATER else f"{key!r} is no argument; there are te and unet."
-            )
+            if len(placed) == len(_PLACES):
+                raise _BadTag(f"a fourth number ({arg.strip()[:_LONGEST]}) means nothing.")
+            key = _PLACES[len(placed)]
+            placed[key] = _READERS[key](arg)
         elif key in named:
             raise _BadTag(f"{key} is given twice.")
+        elif key in _READERS:
+            named[key] = _READERS[key](value)
         else:
-            named[key] = _number(value)
-    text_encoder = named.get("te", placed[0] if placed else 1.0)
-    return text_encoder, named.get("unet", placed[1] if len(placed) > 1 else text_encoder)
+            raise _BadTag(_REFUSED.get(key, f"{key!r} is no argument; there are {', '.join(_READERS)}."))
+    return placed | named
 
 
-def _placed(arg: str, place: int) -> float:
-    if place >= len(_WEIGHTS):
-        raise _BadTag(_unsupported("a third number, a dynamic rank,"))
-    return _number(arg)
+def _curve(text: str) -> Curve:
+    """`0.5`, or weights with their places, `0@0,1@0.5`; the place of a later one without is 1."""
+    if "@" not in text:
+        return ((_number(text), 0.0),)
+    points = []
+    for number, point in enumerate(text.replace(";", ",").split(",")):
+        weight, at, place = point.partition("@")
+        if not at and not number:
+            raise _BadTag(f"the first of several weights needs its place, such as {weight.strip()[:_LONGEST]}@0.")
+        points.append((_number(weight), _number(place) if at else 1.0))
+    return tuple(points)
+
+
+def _blocks(text: str) -> tuple[float, ...]:
+    """The name of a preset, or weights of 12, 17, 20 or 26 blocks."""
+    preset = PRESETS.get(text.strip().upper())
+    if preset is not None:
+        return preset
+    weights = text.split(",")
+    if any(weight.strip().upper().startswith(_RANDOM) for weight in weights) and len(weights) > 1:
+        raise _BadTag("random block weights (R, U, X) could not be drawn again; write numbers.")
+    if len(weights) not in LAYOUTS:
+        lengths = ", ".join(map(str, LAYOUTS))
+        raise _BadTag(
+            f"lbw={text.strip()[:_LONGEST]} is neither one of {', '.join(PRESETS)} nor a list of {lengths} numbers."
+        )
+    return tuple(map(_number, weights))
+
+
+def _range(text: str) -> tuple[float, float]:
+    start, dash, stop = text.partition("-")
+    if not dash:
+        raise _BadTag(f"step={text.strip()[:_LONGEST]} is no range; write step=5-10.")
+    return _number(start), _number(stop)
+
+
+def _whole(text: str) -> int:
+    number = _number(text)
+    if number != int(number) or number < 1:
+        raise _BadTag(f"a dynamic rank (dyn) of {text.strip()[:_LONGEST]}; it is a whole number from 1 on.")
+    return int(number)
 
 
 def _number(text: str) -> float:
-    if "@" in text:
-        raise _BadTag(_unsupported("a weight that changes over the steps"))
     number = float(text) if _NUMBER.fullmatch(text) else math.nan
     if not math.isfinite(number):
         raise _BadTag(f"{text.strip()[:_LONGEST]!r} is not a number.")
     return number
 
 
-def _unsupported(what: str) -> str:
-    return f"{what} is not supported yet."
-
-
-def _sum(one: float, other: float) -> float:
-    return round(one + other, 9)
+_READERS: dict[str, Callable[[str], Any]] = {
+    "te": _curve,
+    "unet": _curve,
+    "dyn": _whole,
+    "hr": _curve,
+    "hrte": _curve,
+    "hrunet": _curve,
+    "lbw": _blocks,
+    "start": _number,
+    "stop": _number,
+    "step": _range,
+}
+_REFUSED = {
+    "lbwe": "weights of single elements (lbwe) are not supported; blocks have weights (lbw).",
+    "x": "random block weights (x) could not be drawn again; write numbers.",
+}
 
 
 def _short(number: float) -> str:

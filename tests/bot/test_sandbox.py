@@ -123,6 +123,6 @@ async def test_it_leaves_nothing_in_the_data_folder(tmp_path: Path) -> None:
 async def test_an_order_that_is_refused_is_answered_and_not_called_uncertain() -> None:
     """SimCord takes every error of the command tree for a defect; the bot has answered this one."""
     async with open_sandbox(BotConfig(), FakeFleet()) as sandbox, visited(sandbox) as visitor:
-        result = await visitor.imagine("a boat <lora:inc:0.5>")
-        assert await visitor.sees("Did you mean ink?")
+        result = await visitor.imagine(" AND ".join("a" * 17))
+        assert await visitor.sees("16 is the most")
         assert not result["uncertain"], result

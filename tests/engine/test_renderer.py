@@ -16,6 +16,7 @@ from engine import (
     SAMPLERS,
     AdapterMismatch,
     AdapterNotFound,
+    AdapterUnsupported,
     AdapterUse,
     Cancelled,
     EngineConfig,
@@ -23,13 +24,13 @@ from engine import (
     ModelNotFound,
     ModelUnreadable,
     Progress,
-    PromptError,
     Request,
     Result,
 )
 from engine.adapters.file import read_adapter
 from engine.config import BUILTIN_FOLDER
 from engine.renderer import Renderer
+from engine.strength import PRESETS
 
 from .conftest import attention_layers, same, weights_of
 from .files import write_kohya
@@ -86,6 +87,74 @@ def test_a_tag_and_an_option_give_identical_pixels(renderer: Renderer) -> None:
     assert (pixels(tag) != pixels(draw(renderer, FAST))).any()
 
 
+@pytest.mark.parametrize(
+    ("tag", "use"),
+    [
+        ("<lora:ink:0.8:lbw=MIDD>", AdapterUse("ink", 0.8, blocks=PRESETS["MIDD"])),
+        ("<lora:ink:0.8:dyn=2>", AdapterUse("ink", 0.8, rank=2)),
+        ("<lora:ink:0.8:start=2>", AdapterUse("ink", 0.8, start=2)),
+        ("<lora:ink:1:1@0,0@1>", AdapterUse("ink", te_weight=1.0, curve=((1, 0), (0, 1)))),
+    ],
+)
+def test_a_tag_with_arguments_is_the_option_with_the_same(renderer: Renderer, tag: str, use: AdapterUse) -> None:
+    """Pixels, infotext and all; and another picture than without the arguments."""
+    by_tag = draw(renderer, replace(FAST, prompt=f"a red flower {tag}"))
+    assert by_tag.pictures == draw(renderer, replace(FAST, adapters=(use,))).pictures
+    plain = replace(FAST, adapters=(AdapterUse("ink", use.weight, use.te_weight),))
+    assert (pixels(by_tag) != pixels(draw(renderer, plain))).any()
+
+
+def test_a_mix_is_switched_only_between_steps_where_it_changes(
+    renderer: Renderer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In force from step 4 of 5; the text encoders are as in the first step throughout."""
+    set_mix = renderer._set_mix
+    seen: list[tuple[float, float]] = []
+    monkeypatch.setattr(renderer, "_set_mix", lambda mix: (seen.append(mix[0][1][:2]), set_mix(mix))[1])
+    draw(renderer, replace(FAST, steps=5, prompt="a red flower <lora:ink:0.25:0.8:start=3>"))
+    assert seen == [(0.0, 0.25), (0.0, 0.25), (0.8, 0.25)]  # for the prompt, for step 1, for step 4
+    seen.clear()
+    draw(renderer, replace(FAST, steps=4, prompt="a red flower <lora:ink:0@0,1@1>"))
+    assert seen == [(0.0, 0.0), (0.0, 0.0), (0.5, 0.0), (1.0, 0.0)]
+
+
+@pytest.mark.slow
+def test_a_mix_that_comes_too_late_changes_nothing_and_one_from_the_start_everything(renderer: Renderer) -> None:
+    late = draw(renderer, replace(FAST, adapters=(AdapterUse("ink", 0.8, 0.0, start=100),)))
+    assert (pixels(late) == pixels(draw(renderer, FAST))).all()
+    early = draw(renderer, replace(FAST, adapters=(AdapterUse("ink", 0.8, start=1, stop=100),)))
+    assert (pixels(early) == pixels(draw(renderer, replace(FAST, adapters=(AdapterUse("ink", 0.8),))))).all()
+
+
+def test_after_a_cancelled_schedule_the_next_picture_is_as_ever(renderer: Renderer) -> None:
+    """Stopped while the mix was half-way, the weights of the next mix are its own."""
+    before = draw(renderer, FAST).pictures
+    seen: list[Progress] = []
+    with pytest.raises(Cancelled):
+        renderer.run(replace(FAST, prompt="a <lora:ink:1@0,0@1>"), lambda now: seen.append(now), lambda: len(seen) >= 3)
+    assert draw(renderer, FAST).pictures == before
+
+
+@pytest.mark.slow
+def test_pictures_of_one_batch_can_have_mixes_of_their_own(renderer: Renderer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is the picture that its seed and its prompt give alone, in the order asked for; tags count by picture."""
+    prompts = ("a house <lora:ink:0.8>", "a red flower", "a boat <lora:INK:0.8> <lora:nobody>", "a boat <lora:light>")
+    monkeypatch.setattr("engine.renderer._as_read", lambda request, index: replace(request, prompt=prompts[index]))
+    seen: list[Progress] = []
+    batch = renderer.run(replace(FAST, count=4), seen.append, lambda: False)
+    monkeypatch.undo()
+    assert [picture.seed for picture in batch.pictures] == [7, 8, 9, 10]
+    for index, prompt in enumerate(prompts):
+        alone = draw(renderer, replace(FAST, prompt=prompt, seed=7 + index))
+        assert (pixels(alone) == pixels(batch, index)).all()
+        assert alone.pictures[0].infotext == batch.pictures[index].infotext
+    assert {report.name for report in batch.reports} == {"ink", "light"}
+    assert len(batch.notes) == 1
+    assert "nobody" in batch.notes[0]
+    assert [now.step for now in seen] == list(range(1, 13))  # three mixes of four steps
+    assert {now.steps for now in seen} == {12}
+
+
 def test_the_infotext_in_the_file_names_mix_seed_and_hashes(renderer: Renderer) -> None:
     """What the WebUI would show of this picture."""
     result = draw(renderer, replace(FAST, prompt="a red flower <lora:ink:0.5>", negative="blurry", count=2))
@@ -111,6 +180,17 @@ def test_both_ways_of_the_chapter_give_the_same_picture(renderer: Renderer) -> N
         request = replace(FAST, adapters=mix)
         difference = np.abs(pixels(draw(renderer, request)) - pixels(draw(peft, request)))
         assert difference.max() <= 2, mix  # of 255: float32 sums in another order
+
+
+@pytest.mark.slow
+def test_peft_follows_steps_and_refuses_blocks(renderer: Renderer) -> None:
+    """What it cannot say it does not leave out in silence."""
+    peft = Renderer(EngineConfig(adapters="peft"))
+    request = replace(FAST, adapters=(AdapterUse("ink", 0.8, start=2), AdapterUse("light", curve=((0, 0), (1, 1)))))
+    difference = np.abs(pixels(draw(renderer, request)) - pixels(draw(peft, request)))
+    assert difference.max() <= 2
+    with pytest.raises(AdapterUnsupported, match='ink: block weights and dynamic ranks need adapters = "merge"'):
+        draw(peft, replace(FAST, adapters=(AdapterUse("ink", blocks=PRESETS["MIDD"]),)))
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
@@ -186,10 +266,19 @@ def test_an_unknown_adapter_is_refused_with_near_names(renderer: Renderer) -> No
         draw(renderer, replace(FAST, adapters=(AdapterUse("noen"),)))
 
 
-def test_a_bad_tag_is_refused_by_itself(renderer: Renderer) -> None:
-    """Never an image without the adapters that were asked for."""
-    with pytest.raises(PromptError, match="abc"):
-        draw(renderer, replace(FAST, prompt="a boat <lora:ink:abc>"))
+def test_a_tag_that_cannot_be_used_is_noted_and_the_others_stay_on(renderer: Renderer, tmp_path: Path) -> None:
+    """Unreadable, unknown, or for another model: each has its sentence, and the picture is that of the others."""
+    layer = ("lora_unet_mid_block_attentions_0_transformer_blocks_0_attn1_to_q", torch.empty(99, 80))
+    path = write_kohya(tmp_path / "wrong.safetensors", [layer])
+    tags = f"<lora:neon:abc> <lora:ink:0.5> <lora:noen:1> <lora:{path}:1>"
+    result = draw(renderer, replace(FAST, prompt=f"a red flower {tags}"))
+    assert pixels(result).tolist() == pixels(draw(renderer, replace(FAST, adapters=(AdapterUse("ink", 0.5),)))).tolist()
+    unread, unknown, wrong = result.notes
+    assert "<lora:neon:abc> at character 14 is left out: 'abc' is not a number" in unread
+    assert "<lora:noen:1> is left out: No adapter is called 'noen' here. Did you mean neon?" in unknown
+    assert "<lora:wrong:1> is left out: wrong does not fit this base model" in wrong
+    assert [report.name for report in result.reports] == ["ink"]
+    assert result.pictures[0].infotext.startswith("a red flower <lora:ink:0.5>\n")
 
 
 def test_adapters_are_found_by_file_name_and_by_hash(tmp_path: Path, builtin: Any) -> None:

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 import engine
-from engine import AdapterNotFound, EngineConfig, LocalFleet, Progress, PromptError, Request
+from engine import AdapterNotFound, AdapterUse, EngineConfig, LocalFleet, Progress, PromptError, Request
 from engine.studio import Studio
 
 from .test_fleet_contract import FakeRenderer
@@ -36,10 +36,21 @@ async def test_errors_come_out_of_generate() -> None:
     """As the exception they are, and the studio goes on."""
     async with engine.open() as studio:
         with pytest.raises(AdapterNotFound):
-            await studio.generate(Request(prompt="a boat <lora:nope>", steps=1))
+            await studio.generate(Request(prompt="a boat", adapters=(AdapterUse("nope"),), steps=1))
         with pytest.raises(PromptError):
-            await studio.generate(Request(prompt="a boat <lora:ink:x>", steps=1))
+            await studio.generate(Request(prompt=" AND ".join("a" * 17), steps=1))
         assert (await studio.generate(FAST)).pictures
+
+
+async def test_a_tag_that_is_left_out_is_noted_in_the_result() -> None:
+    """So that a script sees it; the others are in force."""
+    async with engine.open() as studio:
+        result = await studio.generate(Request(prompt="a boat <lora:nope> <lora:neon:x> <lora:ink:0.5>", steps=1))
+    assert [note.split(" is left out")[0] for note in result.notes] == [
+        "<lora:neon:x> at character 20",
+        "<lora:nope:1>",
+    ]
+    assert [report.name for report in result.reports] == ["ink"]
 
 
 async def test_cancelling_the_task_takes_the_work_back() -> None:

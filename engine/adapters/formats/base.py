@@ -40,6 +40,9 @@ class Change(Protocol):
     def rows(self, start: int, stop: int) -> Change | None:
         """The change of these rows of the weight alone, or None where they are not to be had by themselves."""
 
+    def ranked(self, rank: int) -> Change | None:
+        """The change with its first `rank` ranks alone at the same scale, or None where it has no ranks to cut."""
+
     def to(self, device: torch.device) -> Change: ...
     @property
     def nbytes(self) -> int: ...
@@ -61,6 +64,10 @@ class Stored:
 
     def rows(self, start: int, stop: int) -> Change | None:
         """None: a format that can be cut by rows says so itself."""
+        return None
+
+    def ranked(self, rank: int) -> Change | None:
+        """None: a format that can be cut by ranks says so itself."""
         return None
 
     @property

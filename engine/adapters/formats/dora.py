@@ -7,7 +7,7 @@ The norm is that of V, not of W; everything is computed against the pristine W. 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -64,6 +64,10 @@ class Decomposed(Stored):
         factor = factor.repeat_interleave(kernel)[None] if by_input else factor[:, None]
         # g/n * (W + D0) - W, so that a small change is not the difference of two large numbers
         total.addcmul_(base, (factor - 1).float(), value=strength).addcmul_(change, factor.float(), value=strength)
+
+    def ranked(self, rank: int) -> Decomposed | None:
+        inner = self.inner.ranked(rank)
+        return None if inner is None else replace(self, inner=inner)
 
     def _by_input(self, weight: torch.Tensor) -> bool:
         if self.per_input is None:

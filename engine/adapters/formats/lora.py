@@ -44,3 +44,7 @@ class LowRank(Stored):
 
     def rows(self, start: int, stop: int) -> LowRank:
         return LowRank(self.up[start:stop], self.down, self.reach)
+
+    def ranked(self, rank: int) -> LowRank:
+        """As DyLoRA is cut, and as the WebUI does at any LoRA: alpha still counts over the full rank."""
+        return LowRank(self.up[:, :rank], self.down[:rank], self.reach)

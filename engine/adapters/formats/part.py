@@ -6,7 +6,7 @@ the WebUI has it). Fused layers (q, k and v in one) are parts of rows.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -32,6 +32,10 @@ class Part(Stored):
         part = view.flatten(1).contiguous()
         self.inner.add_to(part, self._of(pristine).contiguous(), strength)
         view.copy_(part.view(view.shape))
+
+    def ranked(self, rank: int) -> Part | None:
+        inner = self.inner.ranked(rank)
+        return None if inner is None else replace(self, inner=inner)
 
     def _of(self, weight: torch.Tensor) -> torch.Tensor:
         return weight.narrow(self.dimension, self.start, self.length)

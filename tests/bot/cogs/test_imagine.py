@@ -64,6 +64,19 @@ async def test_a_tag_in_the_prompt_adds_an_adapter(tmp_path: Path) -> None:
     assert request.adapters == (AdapterUse("ink", 0.5, sha256=request.adapters[0].sha256),)
 
 
+async def test_a_tag_that_is_left_out_is_told_at_once_and_on_the_card(tmp_path: Path) -> None:
+    prompt = "a <lora:ink:0.5:stop=5> <lora:inc> <lora:neon:x>"
+    async with world(tmp_path) as w:
+        result = await w.alice.slash(w.channel, "imagine", prompt=prompt)
+        await w.dispatched()
+        said = texts(result.response.message)
+        assert "`<lora:inc:1> is left out: There is no adapter called 'inc' here. Did you mean ink?`" in said
+        assert "'x' is not a number" in said
+        card = str(finished(await w.newest(), []).to_components())
+    assert "Did you mean ink?" in card
+    assert "<lora:ink:0.5:stop=5>" in card
+
+
 async def test_a_picture_sent_along_is_where_the_drawing_starts(tmp_path: Path) -> None:
     async with world(tmp_path) as w:
         result = await w.alice.slash(w.channel, "imagine", prompt="x", image=("me.png", png()))
@@ -75,7 +88,8 @@ async def test_a_picture_sent_along_is_where_the_drawing_starts(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"prompt": "x <lora:nobody:1>"}, "no adapter called"),
+        ({"prompt": " AND ".join("x" * 17)}, "16 is the most"),
+        ({"prompt": "x", "lora": "nobody"}, "no adapter called"),
         ({"prompt": "x", "lora": "inc"}, "Did you mean ink"),
         ({"prompt": "x", "size": "large"}, "write it as 512x768"),
         ({"prompt": "x", "size": "100x100"}, "multiples of 8"),

@@ -110,34 +110,87 @@ async def test_the_same_interaction_gives_the_same_ticket(orders: Orders) -> Non
     assert await orders.imagine(an_order) == first
 
 
-async def test_a_bad_tag_records_nothing(orders: Orders, line: FakeLine) -> None:
-    """A tag that cannot be read is the engine's PromptError."""
-    with pytest.raises(PromptError):
-        await orders.imagine(order("a flower <lora:ink:heavy>"))
+async def test_a_bad_tag_is_noted_and_the_others_stay_on(orders: Orders) -> None:
+    """Unreadable, unknown, for another model, or not adding up: the ticket and the job have a sentence for each."""
+    tags = "<lora:ink:heavy> <lora:light:0.5> <lora:lihgt> <lora:old> <lora:LIGHT:1:stop=5>"
+    ticket = await orders.imagine(order(f"a flower {tags}"))
+    request = (await orders.open_job(ticket.job_id, who())).request
+    assert request.prompt == "a flower"
+    assert [(use.name, use.weight) for use in request.adapters] == [("Light", 0.5)]
+    assert request.notes == ticket.notes
+    heavy, twice, unknown, other = ticket.notes
+    assert "'heavy' is not a number" in heavy
+    assert "light is asked for twice" in twice
+    assert "<lora:lihgt:1> is left out: There is no adapter called 'lihgt' here. Did you mean Light?" in unknown
+    assert "Old was made for SD 1.5; this base model is built-in" in other
+    assert (await orders.again(ticket.job_id, press())).notes == ticket.notes
+
+
+async def test_more_parts_than_can_be_drawn_record_nothing(orders: Orders, line: FakeLine) -> None:
+    """What is wrong with the whole prompt is the engine's PromptError."""
+    with pytest.raises(PromptError, match="16 is the most"):
+        await orders.imagine(order(" AND ".join("a" * 17)))
     assert line.submitted == []
 
 
 async def test_an_unknown_name_is_told_with_names_like_it(orders: Orders, line: FakeLine) -> None:
-    """The sentence holds the name as typed and the closest visible one; nothing is recorded."""
+    """An adapter chosen as an option: the name as typed and the closest visible one; nothing is recorded."""
     with pytest.raises(AdapterNotFound, match=r"'lihgt'.*Did you mean Light\?"):
-        await orders.imagine(order("a <lora:lihgt>"))
+        await orders.imagine(order(adapters=(AdapterUse("lihgt"),)))
     assert line.submitted == []
 
 
 async def test_somebody_elses_private_adapter_is_unknown(orders: Orders) -> None:
-    """It is refused, and not even suggested."""
-    assert (await orders.imagine(order("a <lora:own>"))).place == 1
-    with pytest.raises(AdapterNotFound) as refusal:
-        await orders.imagine(order("a <lora:own>", by=who(7)))
-    assert "Did you mean own" not in str(refusal.value)
+    """It is left out, and not even suggested; one's own is not either, for the sentence may stand in a channel."""
+    assert (await orders.imagine(order("a <lora:own>"))).notes == ()
+    for by, name in ((who(7), "own"), (who(), "owm")):
+        (note,) = (await orders.imagine(order(f"a <lora:{name}>", by=by))).notes
+        assert "There is no adapter called" in note
+        assert "Did you mean" not in note
 
 
 async def test_an_adapter_for_another_base_model_is_refused(orders: Orders, line: FakeLine) -> None:
     """The sentence names both families; while the model's family is unknown the engine is left to judge."""
     with pytest.raises(AdapterMismatch, match=r"Old was made for SD 1\.5; this base model is built-in"):
-        await orders.imagine(order("a <lora:old>"))
+        await orders.imagine(order(adapters=(AdapterUse("old"),)))
     line.model_family = ""
-    assert await orders.imagine(order("a <lora:old>"))
+    assert (await orders.imagine(order("a <lora:old>"))).notes == ()
+
+
+async def test_an_adapter_answers_to_its_title_and_its_hash(orders: Orders, store: Store, tmp_path: Path) -> None:
+    """The title inside the file, or 8 digits or more of either hash; several files are told by their names."""
+    for name, title in (("one", "Deep Ink"), ("two", "Twin"), ("three", "twin")):
+        path = adapter_file(tmp_path / f"{name}.safetensors", text=title)
+        await store.catalog.add(path, name, visibility="everyone")
+    one = await orders.adapter(who(), "one")
+    for text in ("deep INK", one.info.sha256[:10], one.info.sha256.upper()):
+        assert (await orders.adapter(who(), text)).name == "one"
+    wide = await store.catalog.add(adapter_file(tmp_path / "w.safetensors", width=99), "wide", visibility="everyone")
+    assert (await orders.adapter(who(), wide.info.tensor_sha256[:12])).name == "wide"
+    with pytest.raises(AdapterNotFound, match=r"'TWIN' means 2 adapters here: t.*Use the name of one"):
+        await orders.adapter(who(), "TWIN")
+    ticket = await orders.imagine(order(f"a <lora:{one.info.sha256[:10]}:0.5> <lora:one:0.25>"))
+    (use,) = (await orders.open_job(ticket.job_id, who())).request.adapters
+    assert (use.name, use.weight) == ("one", 0.75)
+
+
+async def test_a_hash_of_somebody_elses_private_adapter_is_unknown(orders: Orders) -> None:
+    """Knowing the content gives no access to it."""
+    own = await orders.adapter(who(), "own")
+    with pytest.raises(AdapterNotFound):
+        await orders.adapter(who(7), own.info.sha256)
+
+
+async def test_weights_left_as_they_were_change_nothing(orders: Orders, store: Store) -> None:
+    """A form sends every weight back; steps and text encoders stay where the number is the one shown."""
+    first = await orders.imagine(order("a <lora:ink:0.1234:0.5678> <lora:light:0@0,1@1>"))
+    before = (await orders.open_job(first.job_id, who())).request.adapters
+    ticket = await orders.again(first.job_id, press(), weights={"Ink": 0.568, "Light": 0.0})
+    assert (await orders.open_job(ticket.job_id, who())).request.adapters == before
+    await drawn(store, ticket.job_id)
+    ticket = await orders.again(first.job_id, press(), weights={"Ink": 0.568, "Light": 0.5})
+    uses = (await orders.open_job(ticket.job_id, who())).request.adapters
+    assert (uses[0], uses[1]) == (before[0], AdapterUse("Light", 0.5, sha256=before[1].sha256))
 
 
 async def test_the_limit_of_unfinished_jobs_is_for_each_person(orders: Orders, store: Store) -> None:

@@ -13,7 +13,22 @@ from engine import NOISES, SAMPLERS, SCHEDULES, AdapterUse, Request
 
 weights = st.floats(-10, 10)
 sides = st.none() | st.integers(8, 256).map(lambda eighth: eighth * 8)
-uses = st.builds(AdapterUse, st.text(max_size=20), weights, st.none() | weights, st.sampled_from(["", "ab" * 32]))
+curves = st.lists(st.tuples(weights, st.floats(0, 1)), max_size=3, unique_by=lambda point: point[1]).map(tuple)
+uses = st.builds(
+    AdapterUse,
+    st.text(max_size=20),
+    weights,
+    st.none() | weights,
+    st.sampled_from(["", "ab" * 32]),
+    curve=curves,
+    te_curve=curves,
+    hires=curves,
+    hires_te=curves,
+    blocks=st.sampled_from([(), (0.5,) * 12, (0.0,) * 17]),
+    rank=st.none() | st.integers(1, 64),
+    start=st.none() | st.floats(0, 0.5),
+    stop=st.none() | st.integers(1, 150),
+)
 requests = st.builds(
     Request,
     prompt=st.text(max_size=50),
@@ -36,6 +51,7 @@ requests = st.builds(
     variation_seed=st.none() | st.integers(0, 2**32 - 1),
     variation_strength=st.floats(0, 1),
     cfg_rescale=st.floats(0, 1),
+    notes=st.lists(st.text(max_size=20), max_size=2).map(tuple),
 )
 
 
@@ -49,6 +65,13 @@ def test_a_job_stored_under_an_older_samplers_name_is_still_read() -> None:
     """The name that held the schedule is taken apart."""
     stored = to_json(Request(prompt="a")) | {"sampler": "DPM++ 2M SDE Karras"}
     assert from_json(stored) == Request(prompt="a", sampler="DPM++ 2M SDE", schedule="Karras")
+
+
+def test_a_row_of_before_is_read() -> None:
+    """Uses that were written when they had a name, weights and a hash alone."""
+    old = {"name": "ink", "weight": 0.5, "te_weight": 0.5, "sha256": "ab" * 32}
+    request = from_json({"prompt": "a", "adapters": [old]})
+    assert request == Request(prompt="a", adapters=(AdapterUse("ink", 0.5, sha256="ab" * 32),))
 
 
 def test_an_unknown_field_is_refused() -> None:

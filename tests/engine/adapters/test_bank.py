@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from engine import AdapterInvalid, AdapterMismatch, load_lora, unload_lora
 from engine.adapters.bank import AdapterBank, Weights
@@ -18,6 +18,7 @@ from engine.adapters.file import Adapter, read_adapter
 from engine.adapters.formats.lora import LowRank
 from engine.adapters.table import key_table
 from engine.residency import Residency
+from engine.strength import blocks_of
 
 from ..conftest import attention_layers, same, weights_of
 from ..files import write_kohya
@@ -240,3 +241,51 @@ def test_the_report_says_the_name_that_this_reading_has(bank: AdapterBank, adapt
     """Prepared once for two names, each is told its own."""
     bank.set([(adapter, 1.0)])
     assert bank.set([(read_adapter(adapter.path, name="mine"), 1.0)])[0].name == "mine"
+def test_block_weights_are_strengths_by_block(bank: AdapterBank, builtin: Any, adapter: Adapter) -> None:
+    """A block at 1 is as in the whole adapter, one at 0 as in the base, BASE is the text encoder."""
+    base = weights_of(builtin)
+    bank.set([(adapter, 0.5)])
+    whole = weights_of(builtin)
+    bank.set([(adapter, Weights(0.5, 0.5, blocks_of([0, *[1] * 6, 0, *[0] * 9])))])
+    cut = weights_of(builtin)
+    inputs = {name for name in base if name.startswith("unet.down_blocks")}
+    assert all(torch.equal(cut[name], (whole if name in inputs else base)[name]) for name in base)
+    assert any(not torch.equal(whole[name], base[name]) for name in inputs)
+    bank.set([])
+    assert same(weights_of(builtin), base)
+
+
+def test_a_dynamic_rank_is_a_file_of_so_few_ranks(
+    bank: AdapterBank, builtin: Any, adapter: Adapter, tmp_path: Path
+) -> None:
+    """The first ranks, at the scale of all of them (alpha over the full rank)."""
+    tensors = load_file(adapter.path)
+    for key in tensors:
+        if "lora_up" in key:
+            tensors[key] = tensors[key][:, :2].contiguous()
+        elif "lora_down" in key:
+            tensors[key] = tensors[key][:2].contiguous()
+        else:
+            tensors[key] = tensors[key] / 2  # alpha / rank stays
+    save_file(tensors, tmp_path / "small.safetensors")
+    bank.set([(read_adapter(tmp_path / "small.safetensors"), 0.7)])
+    small = weights_of(builtin)
+    report = bank.set([(adapter, Weights(0.7, 0.7, rank=2))])[0]
+    assert report.notes == ()
+    cut = weights_of(builtin)
+    assert all(torch.allclose(cut[name], small[name], atol=1e-6) for name in small)
+    bank.set([(adapter, Weights(0.7, 0.7, rank=99))])
+    more = weights_of(builtin)
+    bank.set([(adapter, 0.7)])
+    assert same(weights_of(builtin), more)
+
+
+def test_a_dynamic_rank_of_what_has_no_ranks_is_told(bank: AdapterBank, builtin: Any, tmp_path: Path) -> None:
+    """The layers are applied whole, and the report says so."""
+    layer = "lora_unet_mid_block_attentions_0_transformer_blocks_0_attn1_to_q"
+    weight = builtin.unet.mid_block.attentions[0].transformer_blocks[0].attn1.to_q.weight
+    save_file({f"{layer}.diff": torch.ones_like(weight)}, tmp_path / "full.safetensors")
+    report = bank.set([(read_adapter(tmp_path / "full.safetensors"), Weights(1.0, 1.0, rank=2))])[0]
+    assert str(report) == (
+        "full: 1 of 1 layers, a dynamic rank of 2 does nothing to 1 of them, which are no plain LoRA"
+    )

@@ -53,6 +53,12 @@ FAMILIES: dict[str, Callable[[int], str]] = {
     "the same tag": _repeated("<lora:a:0>"),
     "bad tags": _repeated("<lora:a:x>"),
     "tags inside a word": _repeated("<a<lora:x>"),
+    "weights over the steps without end": _led("<lora:a:", "0@0,"),
+    "steps without end in many tags": lambda length: "".join(
+        f"<lora:{number}:0@0,1@.{number}>" for number in range(length // 20)
+    ),
+    "block weights without end": lambda length: f"<lora:a:lbw={'1,' * (length // 2)}>",
+    "arguments without end": lambda length: f"<lora:a{':te=1' * (length // 5)}>",
     "backslashes": _repeated("\\"),
     "escapes": _repeated("\\("),
 }

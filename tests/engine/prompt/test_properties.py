@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import time
 import timeit
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import count, groupby
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.errors import BadRequest, PromptError
-from engine.prompt import BREAK, parse_negative, parse_prompt, tagged, untagged
+from engine.errors import PromptError
+from engine.prompt import BREAK, parse_negative, parse_prompt, tagged, untagged, written
 from engine.types import AdapterUse, Request
 
 from .families import FAMILIES
@@ -23,13 +24,38 @@ weights = st.floats(-10, 10, allow_nan=False)
 names = st.text(max_size=12).map(lambda text: f"n{text}n").filter(lambda name: not set(name) & set(":>"))
 
 
+places = st.lists(st.floats(0, 1), min_size=1, max_size=4, unique=True) | st.lists(
+    st.floats(0, 150), min_size=1, max_size=4, unique=True
+)
+curves = st.just(()) | places.flatmap(lambda at: st.tuples(*[st.tuples(weights, st.just(place)) for place in at]))
+steps = st.none() | st.integers(0, 150) | st.floats(0, 1)
+
+
+@st.composite
+def uses(draw: st.DrawFn, name: str) -> AdapterUse:
+    start, stop = draw(steps), draw(steps)
+    if start is not None and stop is not None and start >= stop:
+        start = None
+    length = draw(st.sampled_from((0, 12, 17, 20, 26)))
+    return AdapterUse(
+        name,
+        draw(weights),
+        draw(st.none() | weights),
+        curve=draw(curves),
+        te_curve=draw(curves),
+        hires=draw(curves),
+        hires_te=draw(curves),
+        blocks=draw(st.tuples(*[weights] * length)),
+        rank=draw(st.none() | st.integers(1, 300)),
+        start=start,
+        stop=stop,
+    )
+
+
 @st.composite
 def mixes(draw: st.DrawFn) -> tuple[AdapterUse, ...]:
-    chosen = draw(st.lists(names, max_size=5, unique_by=str.casefold))
-    pairs = [(draw(weights), draw(weights)) for _ in chosen]
-    return tuple(
-        AdapterUse(name, unet, None if te == unet else te) for name, (te, unet) in zip(chosen, pairs, strict=True)
-    )
+    chosen = draw(st.lists(names, max_size=4, unique_by=str.casefold))
+    return tuple(draw(uses(name)) for name in chosen)
 
 
 @given(prompts, st.integers(1, 12))
@@ -84,6 +110,23 @@ def test_untagged_twice_is_untagged_once(prompt: str) -> None:
     assert untagged(once) is once
 
 
+@settings(max_examples=50)
+@given(uses("ink"))
+def test_a_use_is_read_as_it_was_written(use: AdapterUse) -> None:
+    parsed = parse_prompt(written(use))
+    assert parsed.errors == ()
+    assert parsed.adapters == (use,)
+
+
+@settings(max_examples=50)
+@given(uses("ink"))
+def test_a_use_in_its_one_form_stays_in_it(use: AdapterUse) -> None:
+    fields = json.loads(json.dumps(asdict(use)))
+    assert AdapterUse(**fields) == use
+    assert hash(AdapterUse(**fields)) == hash(use)
+
+
+@settings(max_examples=50)
 @given(prompts, mixes())
 def test_untagged_undoes_tagged(prompt: str, adapters: tuple[AdapterUse, ...]) -> None:
     request = Request(prompt=parse_prompt(prompt).text, adapters=adapters)
@@ -104,20 +147,51 @@ def test_tags_add_to_the_adapters_listed() -> None:
     assert request.adapters == (AdapterUse("Ink", 0.6, 0.7, sha256="ab"), *listed[1:], AdapterUse("neon"))
 
 
-def test_a_request_with_bad_tags_is_refused_with_a_sentence_for_each() -> None:
-    with pytest.raises(PromptError, match=r"<lora:a:x> at character 1 .* <lora:b:y> at character 12 "):
-        untagged(Request(prompt="<lora:a:x> <lora:b:y> <lora:c>"))
+def test_a_bad_tag_is_noted_and_the_others_are_moved() -> None:
+    request = untagged(Request(prompt="a <lora:a:x> <lora:b:y> <lora:c>"))
+    assert (request.prompt, request.adapters) == ("a", (AdapterUse("c"),))
+    assert [note.split(" is left out")[0] for note in request.notes] == [
+        "<lora:a:x> at character 3",
+        "<lora:b:y> at character 14",
+    ]
 
 
-def test_weights_that_add_up_to_too_much_are_refused() -> None:
-    with pytest.raises(BadRequest, match="between -10 and 10"):
-        untagged(Request(prompt="<lora:ink:6>", adapters=(AdapterUse("ink", 6.0),)))
+def test_notes_are_kept_and_bounded() -> None:
+    once = untagged(Request(prompt="a <lora:a:x>"))
+    twice = untagged(replace(once, prompt="b <lora:b:y>"))
+    assert [note[:10] for note in twice.notes] == ["<lora:a:x>", "<lora:b:y>"]
+    many = untagged(Request(prompt="<lora:a:x>" * 600))
+    assert len(many.notes) == 20
+    assert many.notes[-1] == "581 more tags are left out."
+
+
+@pytest.mark.parametrize(
+    ("tag", "why"), [("<lora:ink:6>", "between -10 and 10"), ("<lora:ink:1:start=5>", "asked for twice")]
+)
+def test_a_tag_that_does_not_add_to_what_is_listed_is_noted(tag: str, why: str) -> None:
+    request = untagged(Request(prompt=tag, adapters=(AdapterUse("ink", 6.0),)))
+    assert request.adapters == (AdapterUse("ink", 6.0),)
+    assert len(request.notes) == 1
+    assert why in request.notes[0]
+
+
+def test_too_many_parts_are_still_refused() -> None:
+    with pytest.raises(PromptError, match="16 is the most"):
+        untagged(Request(prompt=" AND ".join("a" * 17) + "<lora:ink>"))
 
 
 def test_tagged_writes_what_people_write() -> None:
     mix = (AdapterUse("MoXinV1", 0.5), AdapterUse("light_and_shadow"), AdapterUse("ink", 0.8, 0.4))
     request = Request(prompt="a cat", adapters=mix)
     assert tagged(request) == "a cat <lora:MoXinV1:0.5> <lora:light_and_shadow:1> <lora:ink:0.4:0.8>"
+    for tag in (
+        "<lora:a:0@0,1@0.5>",
+        "<lora:a:1:0.5:dyn=4:hr=2>",
+        "<lora:a:1:hrte=0.5:hrunet=0.25>",
+        "<lora:a:1:lbw=1,0,0,0,0,0,0,0,0,0,0,0.5:start=5:stop=10>",
+        "<lora:a:1:lbw=1,0,0,0,0,0,0,1,0,0,0,0,0,0,0,0,0.5:stop=0.4>",
+    ):
+        assert written(parse_prompt(tag).adapters[0]) == tag
 
 
 def test_a_prompt_that_would_swallow_its_tags_comes_after_them() -> None:
