@@ -13,19 +13,21 @@ from typing import Any
 import torch
 
 from .adapters.bank import AdapterBank, Mixer, Weights
+from .adapters.embedding import Vocabulary
 from .adapters.family import family_of_pipeline
 from .adapters.file import Adapter, read_adapter
 from .adapters.peft import PeftMixer
 from .config import BUILTIN, EngineConfig
 from .errors import AdapterError, Cancelled, ModelNotFound, OutOfMemory
+from .folders import Wildcards, embedding_files
 from .infotext import write_infotext
 from .library import SUFFIX, Library
-from .pipeline.conditioning import Conditioner, Embedding
+from .pipeline.conditioning import Conditioner, Embedding, Reading, named
 from .pipeline.image import decode, encode, preview, read_image, to_png
 from .pipeline.load import load_pipeline, pick_device, pick_dtype
 from .pipeline.samplers import make_scheduler
 from .pipeline.sampling import Row, denoise, new_row
-from .prompt import parse_negative, parse_prompt, untagged
+from .prompt import expanded, parse_negative, parse_prompt, untagged
 from .residency import Residency
 from .types import MAX_SEED, AdapterReport, AdapterUse, Emit, Holds, Picture, Progress, Request, Result, seeded
 
@@ -37,6 +39,7 @@ DEFAULT_CFG = {"built-in": 4.0}  # by family; 7 elsewhere, as the WebUI has it
 class _Model:
     name: str
     pipeline: Any
+    conditioner: Conditioner
     mixer: Mixer
     family: str
 
@@ -98,20 +101,25 @@ class Renderer:
         # 1. The base model, and what it is best at
         self._use_model(request.model)
         request = self._complete(request)
+        wildcards = Wildcards(self._config.wildcard_folders)
+        written = [expanded(request, i, wildcards) for i in range(request.count)]
         # 2. The mix
         used = [(self._adapter(use), Weights(use.weight, use.text_weight)) for use in request.adapters]
         request = replace(request, adapters=tuple(_named(use) for use in request.adapters))
         _stop_if(cancelled)
         reports = self._set_mix(used)
         # 3. Text to conditioning, and a row a picture
-        rows = self._rows(request)
+        rows = self._rows(written, self._reading(request, used))
         # 4. Denoise
         latents = self._denoise(rows, request, emit, cancelled)
         # 5. Pictures
-        pictures = tuple(self._picture(request, i, latents[i : i + 1], used) for i in range(request.count))
+        pictures = tuple(
+            self._picture(text, i, row, latents[i : i + 1], used)
+            for i, (text, row) in enumerate(zip(written, rows, strict=True))
+        )
         # one file may be known by several names: the report says the one that was asked for
-        named = tuple(replace(report, name=use.name) for report, use in zip(reports, request.adapters, strict=True))
-        return Result(request, pictures, time.monotonic() - began, named)
+        renamed = tuple(replace(report, name=use.name) for report, use in zip(reports, request.adapters, strict=True))
+        return Result(request, pictures, time.monotonic() - began, renamed)
 
     def _complete(self, request: Request) -> Request:
         unet, factor = self._model.pipeline.unet, self._model.pipeline.vae_scale_factor
@@ -128,19 +136,27 @@ class Renderer:
         self._merged = frozenset(adapter.info.sha256 for adapter, _ in used)
         return reports
 
-    def _rows(self, request: Request) -> list[Row]:
-        pipeline = self._model.pipeline
-        conditioner = Conditioner(pipeline)
-        positive = conditioner.schedule(parse_prompt(request.prompt), request.steps)
-        negative = conditioner.schedule(parse_negative(request.negative), request.steps)
-        empty = conditioner.schedule(parse_prompt(""), request.steps)[-1].parts[0][0]
+    def _reading(self, request: Request, used: list[tuple[Adapter, Weights]]) -> Reading:
+        """How the prompts are read while this mix is in force."""
+        brought = {
+            embedding.name.casefold(): replace(embedding, short=use.name)
+            for use, (adapter, _) in zip(request.adapters, used, strict=True)
+            for embedding in adapter.embeddings
+        }
+        vocabulary = Vocabulary(embedding_files(self._config.embedding_folders), brought)
+        return Reading(request.clip_skip, request.emphasis, self._model.mixer.text_mix, vocabulary)
+
+    def _rows(self, written: list[Request], reading: Reading) -> list[Row]:
+        """A row for each picture; `written` has its prompts as they are for it."""
+        pipeline, conditioner = self._model.pipeline, self._model.conditioner
+        request = written[0]
         assert request.height is not None  # _complete has filled them all in
         assert request.width is not None
         assert request.cfg is not None
         factor = pipeline.vae_scale_factor
         start = read_image(request.image, request.width, request.height) if request.image is not None else None
         rows = []
-        for seed in self._seeds(request):
+        for text, seed in zip(written, self._seeds(request), strict=True):
             latents = encode(pipeline.vae, start, torch.Generator().manual_seed(seed)) if start is not None else None
             rows.append(
                 new_row(
@@ -152,9 +168,9 @@ class Renderer:
                     dtype=self._dtype,
                     start=latents,
                     strength=request.strength,
-                    positive=positive,
-                    negative=negative,
-                    empty=empty,
+                    positive=conditioner.schedule(parse_prompt(text.prompt), request.steps, reading),
+                    negative=conditioner.schedule(parse_negative(text.negative), request.steps, reading),
+                    empty=conditioner.empty(reading),
                     cfg=request.cfg,
                 )
             )
@@ -187,12 +203,12 @@ class Renderer:
         return extra
 
     def _picture(
-        self, request: Request, index: int, latents: torch.Tensor, used: list[tuple[Adapter, Weights]]
+        self, request: Request, index: int, row: Row, latents: torch.Tensor, used: list[tuple[Adapter, Weights]]
     ) -> Picture:
         seed = self._seeds(request)[index]
         names = zip(request.adapters, used, strict=True)
         hashes = {use.name: adapter.info.tensor_sha256 for use, (adapter, _) in names}
-        text = write_infotext(request, seed, self._model.name, hashes)
+        text = write_infotext(request, seed, self._model.name, hashes, named((*row.positive, *row.negative)))
         image = decode(self._model.pipeline.vae, latents)
         return Picture(to_png(image, text), image.width, image.height, seed, text)
 
@@ -218,7 +234,8 @@ class Renderer:
         if wanted != self._model.name:
             if self._config.source_of(wanted) is None:
                 raise ModelNotFound(self._unknown_model(wanted))
-            self._model.pipeline = None  # the old model's memory goes before the new one comes
+            # the old model's memory goes before the new one comes
+            del self._model.pipeline, self._model.conditioner, self._model.mixer
             self._merged = frozenset()
             try:
                 self._model = self._load(wanted)
@@ -232,7 +249,7 @@ class Renderer:
             raise ModelNotFound(self._unknown_model(name))
         pipeline = load_pipeline(source, self._device, self._dtype)
         mixer: Mixer = PeftMixer(pipeline) if self._config.adapters == "peft" else AdapterBank(pipeline)
-        return _Model(name, pipeline, mixer, family_of_pipeline(pipeline))
+        return _Model(name, pipeline, Conditioner(pipeline), mixer, family_of_pipeline(pipeline))
 
     def _unknown_model(self, name: str) -> str:
         names = ", ".join(dict.fromkeys((*self._config.models, BUILTIN)))

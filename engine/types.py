@@ -154,16 +154,21 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class AdapterReport:
-    """What became of one adapter file: `applied` of `layers` layers changed the picture's model."""
+    """What became of one adapter file: `applied` of `layers` layers changed the picture's model.
+
+    `embeddings` are names that it brings along: each is drawn where a prompt holds it.
+    """
 
     name: str
     applied: int
     layers: int
     ignored: Mapping[str, str] = field(default_factory=dict)  # key -> reason
     unknown: tuple[str, ...] = ()
+    embeddings: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         text = f"{self.name}: {self.applied} of {self.layers} layers"
+        text += f", embeddings {', '.join(self.embeddings)}" if self.embeddings else ""
         return text + (f", {len(self.unknown)} keys unknown" if self.unknown else "")
 
 

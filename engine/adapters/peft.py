@@ -7,7 +7,7 @@ from typing import Any
 
 from ..errors import AdapterMismatch
 from ..types import AdapterReport
-from .bank import Mix, Weights
+from .bank import Mix, TextMix, Weights
 from .family import family_of_pipeline
 from .file import Adapter
 
@@ -19,9 +19,18 @@ class PeftMixer:
         self._pipeline = pipeline
         self._family = family_of_pipeline(pipeline)
         self._loaded: dict[str, AdapterReport] = {}
+        self._mix: Mix = ()
+
+    @property
+    def text_mix(self) -> TextMix:
+        encoders = [getattr(self._pipeline, part, None) for part in ("text_encoder", "text_encoder_2")]
+        known = {name for encoder in encoders for name in getattr(encoder, "peft_config", ())}
+        weights = ((adapter, w.text if isinstance(w, Weights) else w) for adapter, w in self._mix)
+        return tuple((adapter.info.sha256, text) for adapter, text in weights if text and _name(adapter) in known)
 
     def set(self, mix: Mix) -> tuple[AdapterReport, ...]:
         reports = tuple(self._load(adapter) for adapter, _ in mix)
+        self._mix = tuple(mix)
         if not mix:
             if self._loaded:
                 self._pipeline.disable_lora()
@@ -49,7 +58,8 @@ class PeftMixer:
                 warnings.filterwarnings("ignore", message="Already found a `peft_config`")
                 self._pipeline.load_lora_weights(str(adapter.path), adapter_name=name)
             layers = len(adapter.modules)
-            self._loaded[name] = AdapterReport(adapter.name, layers, layers, adapter.ignored, adapter.unsplit)
+            names = tuple(embedding.name for embedding in adapter.embeddings)
+            self._loaded[name] = AdapterReport(adapter.name, layers, layers, adapter.ignored, adapter.unsplit, names)
         return self._loaded[name]
 
 
