@@ -11,7 +11,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from ..adapters.embedding import Inversion
 from ..errors import PromptError
@@ -40,32 +41,45 @@ class Chunk:
     vectors: tuple[tuple[int, Inversion], ...] = ()
 
 
+@dataclass(slots=True)
+class _Node:
+    """A run of tokens: the name that it is, or "", and what may follow."""
+
+    branches: dict[int, _Node] = field(default_factory=dict)
+    name: str = ""
+
+
 class Lexicon:
     """Which runs of tokens are names of embeddings: a tree with a token an edge."""
 
     def __init__(self, names: Iterable[str] = (), tokenizer: Any = None) -> None:
-        self._root: dict[Any, Any] = {}
+        self._root = _Node()
         self._bracketed: set[str] = set()
+        self._longest = lru_cache(4096)(self._walked)  # what is slow to walk repeats itself
         for name in names:
             ids = tokenizer(name, add_special_tokens=False, verbose=False).input_ids
             if 0 < len(ids) <= MAX_NAME_TOKENS:
                 node = self._root
                 for token in ids:
-                    node = node.setdefault(token, {})
-                node[None] = name
+                    node = node.branches.setdefault(token, _Node())
+                node.name = name
                 if _BRACKETED.fullmatch(name):
                     self._bracketed.add(name)
 
     def at(self, ids: Sequence[int], place: int) -> tuple[str, int] | None:
         """The longest name that stands at `place`, and of how many tokens; None where there is none."""
-        found = None
-        node: dict[Any, Any] = self._root
-        for end in range(place, len(ids)):
-            if ids[end] not in node:
+        if ids[place] not in self._root.branches:
+            return None
+        return self._longest(tuple(ids[place : place + MAX_NAME_TOKENS]))
+
+    def _walked(self, ids: tuple[int, ...]) -> tuple[str, int] | None:
+        found, node = None, self._root
+        for length, token in enumerate(ids, start=1):
+            if token not in node.branches:
                 break
-            node = node[ids[end]]
-            if None in node:
-                found = (node[None], end + 1 - place)
+            node = node.branches[token]
+            if node.name:
+                found = (node.name, length)
         return found
 
     def spaced(self, text: str) -> str:
@@ -99,8 +113,7 @@ def empty_chunk(tokenizer: Any) -> Chunk:
     return _framed((), tokenizer)
 
 
-@dataclass(frozen=True, slots=True)
-class _Unit:
+class _Unit(NamedTuple):
     """One token, or an embedding with a placeholder for each of its vectors."""
 
     ids: tuple[int, ...]

@@ -21,9 +21,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ..errors import PromptError
-from ..types import MAX_PROMPT, MAX_SEED, Request
+from ..types import MAX_SEED, Request
 
-MAX_LINES = 1000  # drawn from files for one prompt; files that name each other could ask for any number
+MAX_DRAWN = 12_000  # characters of lines taken from files for one prompt; files that name each other could ask for more
+LINE = 20  # what a line costs beside its characters: empty ones are work too
 JOINER = ", "
 
 # Every alternative is chosen by its first characters and never gives back what it took, so matching is linear.
@@ -139,20 +140,17 @@ class _Draw:
         self._random = random.Random(seed)
         self._files = files
         self._known: dict[str, tuple[tuple[float, ...], tuple[str, ...]]] = {}
+        self._parsed: dict[str, list[_Node]] = {}
         self._drawn = 0
 
     def expand(self, text: str) -> str:
         pieces: list[str] = []
-        length = 0
         inside: dict[str, None] = {}  # the wildcards whose text is being written, outermost first
         todo = _parse(text)[::-1]
         while todo:
             node = todo.pop()
             if isinstance(node, str):
                 pieces.append(node)
-                length += len(node)
-                if length > 2 * MAX_PROMPT:
-                    raise PromptError(f"The wildcards of this prompt give more than {2 * MAX_PROMPT} characters.")
             elif isinstance(node, _Left):
                 del inside[node.name]
             elif isinstance(node, _Variant):
@@ -199,13 +197,16 @@ class _Draw:
 
     def _line(self, name: str) -> list[_Node]:
         """A line of the wildcard's file."""
-        self._drawn += 1
-        if self._drawn > MAX_LINES:
-            raise PromptError(f"The wildcards of this prompt name more than {MAX_LINES} others.")
         if name not in self._known:
             self._known[name] = self._read(name)
         weights, lines = self._known[name]
-        return _parse(lines[self._index(weights)])
+        line = lines[self._index(weights)]
+        self._drawn += LINE + len(line)
+        if self._drawn > MAX_DRAWN:
+            raise PromptError(f"The wildcards of this prompt stand for more than {MAX_DRAWN} characters.")
+        if line not in self._parsed:
+            self._parsed[line] = _parse(line)
+        return self._parsed[line]
 
     def _read(self, name: str) -> tuple[tuple[float, ...], tuple[str, ...]]:
         """The lines of a wildcard's file, apart from their weights."""
