@@ -6,7 +6,8 @@ Rules of AUTOMATIC1111's WebUI 1.10 (shared/reference/lora_formats.md §3.2):
 - A weight multiplies the encoded token. "Original" then restores the mean: of each chunk by its place, over all the
   texts that prompt editing makes of one sub-prompt, as the WebUI encodes those together; "No norm" does not.
 - A text of fewer chunks than others of its sub-prompt is filled up with empty chunks, a sub-prompt of fewer than others
-  of the picture with its own last vector. SDXL's pooled vector is the first chunk's.
+  of the picture with its own last vector; a negative prompt of another length goes through the UNet by itself.
+  SDXL's pooled vector is the first chunk's.
 - An empty negative prompt is zero for SDXL.
 A prompt of one chunk without weights gives bit for bit what diffusers' own encode_prompt gives. Unlike the WebUI,
 weighting is computed in float32 and rounded once.
@@ -102,7 +103,7 @@ class Conditioner:
         )
 
     def empty(self, reading: Reading = PLAIN) -> Embedding:
-        """The empty prompt's embedding, one chunk: what shorter prompts are filled up with."""
+        """The empty prompt's embedding, one chunk."""
         chunks = [empty_chunk(coder.tokenizer) for coder in self._coders]
         encoded = [self._encode(*pair, reading) for pair in zip(self._coders, chunks, strict=True)]
         return Embedding(torch.cat([one.hidden for one in encoded], dim=-1), encoded[-1].pooled)
@@ -295,14 +296,9 @@ def named(schedule: Iterable[Conditioning]) -> dict[str, str]:
     return {name: short for embedding in embeddings for name, short in embedding.named}
 
 
-def matched(embeddings: Sequence[Embedding], empty: Embedding) -> list[Embedding]:
-    """All with the same number of chunks: shorter ones are filled up with the empty prompt's."""
-    longest = max(embedding.hidden.shape[1] for embedding in embeddings)
-    return [_filled(embedding, empty, longest) for embedding in embeddings]
-
-
-def _filled(embedding: Embedding, empty: Embedding, length: int) -> Embedding:
-    missing = (length - embedding.hidden.shape[1]) // empty.hidden.shape[1]
-    if not missing:
-        return embedding
-    return replace(embedding, hidden=torch.cat([embedding.hidden, *[empty.hidden] * missing], dim=1))
+def alike(embeddings: Sequence[Embedding]) -> list[list[int]]:
+    """The places of these embeddings, those of one length together."""
+    groups: dict[int, list[int]] = {}
+    for place, embedding in enumerate(embeddings):
+        groups.setdefault(embedding.hidden.shape[1], []).append(place)
+    return list(groups.values())

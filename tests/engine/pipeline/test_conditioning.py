@@ -15,7 +15,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProject
 
 from engine import BadRequest, PromptError, parse_prompt
 from engine.adapters.embedding import Vocabulary
-from engine.pipeline.conditioning import MAX_SCHEDULED, Conditioner, Embedding, Reading, matched
+from engine.pipeline.conditioning import MAX_SCHEDULED, Conditioner, Embedding, Reading, alike
 from engine.prompt import parse_negative
 
 from . import webui
@@ -258,13 +258,11 @@ def test_the_parts_of_a_picture_are_as_long_as_the_longest(builtin: Any) -> None
     assert torch.equal(short.hidden[:, 77:], short.hidden[:, 76:77].expand(-1, 77, -1))
 
 
-def test_shorter_prompts_are_filled_with_the_empty_prompt(builtin: Any) -> None:
-    """So that prompts of different length go through the UNet together."""
-    short, long, empty = (first(builtin, text) for text in ("a cat", "red " * 100, ""))
-    filled = matched([short, long], empty)
-    assert filled[0].hidden.shape == filled[1].hidden.shape
-    assert torch.equal(filled[0].hidden[:, 77:], empty.hidden)
-    assert torch.equal(Conditioner(builtin).empty().hidden, empty.hidden)
+def test_prompts_of_one_length_are_put_together(builtin: Any) -> None:
+    """What differs in length stays apart; nothing is filled up."""
+    embeddings = [first(builtin, text) for text in ("a cat", "red " * 100, "", "a BREAK b")]
+    assert alike(embeddings) == [[0, 2], [1, 3]]
+    assert torch.equal(Conditioner(builtin).empty().hidden, embeddings[2].hidden)
 
 
 def test_a_prompt_cannot_ask_for_any_number_of_chunks(builtin: Any) -> None:
