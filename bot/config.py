@@ -167,8 +167,17 @@ def _spelled(hint: Any, origin: Any) -> str:
 def _settle_paths(config: BotConfig, home: Path) -> BotConfig:
     """The same configuration with absolute folders; relative ones start beside the configuration file."""
     data = replace(config.data, folder=(home / config.data.folder.expanduser()).resolve())
-    folders = tuple((home / folder.expanduser()).resolve() for folder in config.engine.adapter_folders)
-    return replace(config, data=data, engine=replace(config.engine, adapter_folders=folders))
+
+    def settled(folders: tuple[Path, ...]) -> tuple[Path, ...]:
+        return tuple((home / folder.expanduser()).resolve() for folder in folders)
+
+    engine = replace(
+        config.engine,
+        adapter_folders=settled(config.engine.adapter_folders),
+        embedding_folders=settled(config.engine.embedding_folders),
+        wildcard_folders=settled(config.engine.wildcard_folders),
+    )
+    return replace(config, data=data, engine=engine)
 
 
 def _loopback(api: str, token: str) -> str:

@@ -17,14 +17,17 @@ class EngineConfig:
     always there as "builtin". `model` is the one used when a request names none.
 
     `adapters` "merge" changes the weights in place (DESIGN §2), "peft" goes through diffusers' load_lora_weights.
-    `adapter_folders` are searched for <name>.safetensors and for ab/<sha256>.safetensors. `device` "auto" takes CUDA,
-    then MPS, then the CPU. `adapter_cache` is in bytes: so much for files in RAM, and again for
-    what is prepared of them on the device.
+    `adapter_folders` are searched for <name>.safetensors and for ab/<sha256>.safetensors. `embedding_folders` and all
+    below hold textual inversions, named in a prompt by the file's stem; `wildcard_folders` and all below hold name.txt,
+    of which `__name__` in a prompt takes a line. `device` "auto" takes CUDA, then MPS, then the CPU. `adapter_cache` is
+    in bytes: so much for files in RAM, and again for what is prepared of them on the device.
     """
 
     models: Mapping[str, str] = field(default_factory=dict)
     model: str = BUILTIN
     adapter_folders: tuple[Path, ...] = ()
+    embedding_folders: tuple[Path, ...] = ()
+    wildcard_folders: tuple[Path, ...] = ()
     adapters: Literal["merge", "peft"] = "merge"
     device: str = "auto"
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from .prompt import tagged
 from .types import Request
@@ -10,8 +11,18 @@ from .types import Request
 VERSION = "Loraloom 0.1.0"
 
 
-def write_infotext(request: Request, seed: int, model: str, hashes: Mapping[str, str]) -> str:
-    """`request` is complete; `hashes` gives each adapter's tensor SHA-256 by name (the WebUI shows 12 digits)."""
+def write_infotext(
+    request: Request,
+    seed: int,
+    model: str,
+    hashes: Mapping[str, str],
+    ti_hashes: Mapping[str, str] = MappingProxyType({}),
+) -> str:
+    """`request` is complete; `hashes` gives each adapter's tensor SHA-256 by name (the WebUI shows 12 digits).
+
+    `ti_hashes` gives what is said of each textual inversion in the prompts: 12 digits of its file's SHA-256, or, as the
+    WebUI does, the name of the adapter that brought it along.
+    """
     fields: dict[str, object] = {
         "Steps": request.steps,
         "Sampler": request.sampler,
@@ -25,6 +36,9 @@ def write_infotext(request: Request, seed: int, model: str, hashes: Mapping[str,
     if hashes:
         listed = ", ".join(f"{_plain(name)}: {digest[:12]}" for name, digest in hashes.items())
         fields["Lora hashes"] = f'"{listed}"'
+    if ti_hashes:
+        listed = ", ".join(f"{_plain(name)}: {_plain(short)}" for name, short in ti_hashes.items())
+        fields["TI hashes"] = f'"{listed}"'
     fields["Version"] = VERSION
     lines = [tagged(request)]
     if request.negative:

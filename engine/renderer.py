@@ -14,20 +14,22 @@ import torch
 
 from .adapters.bank import AdapterBank, Mixer
 from .adapters.binding import Bound
+from .adapters.embedding import Vocabulary
 from .adapters.family import family_of_pipeline
 from .adapters.file import Adapter, read_adapter
 from .adapters.peft import PeftMixer
 from .config import BUILTIN, EngineConfig
 from .errors import AdapterError, Cancelled, EngineError, ModelNotFound, OutOfMemory
+from .folders import Wildcards, embedding_files
 from .infotext import write_infotext
 from .library import SUFFIX, Library
-from .pipeline.conditioning import Conditioner, Embedding
+from .pipeline.conditioning import Conditioner, Embedding, Reading, named
 from .pipeline.image import decode, encode, preview, read_image, to_png
 from .pipeline.load import load_pipeline, pick_device, pick_dtype
 from .pipeline.noise import Noise
 from .pipeline.samplers import make_scheduler
 from .pipeline.sampling import Row, denoise, new_row
-from .prompt import left_out, noted, parse_negative, parse_prompt, untagged
+from .prompt import expanded, left_out, noted, parse_negative, parse_prompt, untagged
 from .residency import Residency
 from .types import (
     MAX_SEED,
@@ -52,6 +54,7 @@ DEFAULT_CFG = {"built-in": 4.0}  # by family; 7 elsewhere, as the WebUI has it
 class _Model:
     name: str
     pipeline: Any
+    conditioner: Conditioner
     mixer: Mixer
     family: str
 
@@ -151,7 +154,7 @@ class Renderer:
         self._use_model(request.model)
         request = self._complete(request)
         # 2. What each picture is drawn with; those of one mix go together
-        drafts = [self._draft(draft) for draft in _drafts(request)]
+        drafts = [self._draft(draft) for draft in _drafts(request, Wildcards(self._config.wildcard_folders))]
         groups: dict[object, list[_Draft]] = {}
         for draft in drafts:
             groups.setdefault(draft.kind, []).append(draft)
@@ -197,12 +200,12 @@ class Renderer:
         _stop_if(cancelled)
         reports = self._set_mix(first.mix(1, first.request.steps))
         # 2. Text to conditioning, and a row a picture
-        rows = [self._rows(draft.request) for draft in group]
+        rows = [self._rows(draft.request, self._reading(draft)) for draft in group]
         # 3. Denoise
         latents = self._denoise([row for found in rows for row in found], first, emit, cancelled)
         # 4. Pictures
         parts = torch.split(latents, [len(found) for found in rows])
-        pictures = [self._pictures(draft, part) for draft, part in zip(group, parts, strict=True)]
+        pictures = [self._pictures(*each) for each in zip(group, rows, parts, strict=True)]
         # one file may be known by several names: the report says the one that was asked for
         named = zip(reports, first.request.adapters, strict=True)
         return pictures, tuple(replace(report, name=use.name) for report, use in named)
@@ -222,12 +225,21 @@ class Renderer:
         self._merged = frozenset(adapter.info.sha256 for adapter, _ in mix)
         return reports
 
-    def _rows(self, request: Request) -> list[Row]:
-        pipeline = self._model.pipeline
-        conditioner = Conditioner(pipeline)
-        positive = conditioner.schedule(parse_prompt(request.prompt), request.steps)
-        negative = conditioner.schedule(parse_negative(request.negative), request.steps)
-        empty = conditioner.schedule(parse_prompt(""), request.steps)[-1].parts[0][0]
+    def _reading(self, draft: _Draft) -> Reading:
+        """How the prompts are read while this mix is in force."""
+        brought = {
+            embedding.name.casefold(): replace(embedding, short=use.name)
+            for use, adapter in zip(draft.request.adapters, draft.adapters, strict=True)
+            for embedding in adapter.embeddings
+        }
+        vocabulary = Vocabulary(embedding_files(self._config.embedding_folders), brought)
+        return Reading(draft.request.clip_skip, draft.request.emphasis, self._model.mixer.text_mix, vocabulary)
+
+    def _rows(self, request: Request, reading: Reading) -> list[Row]:
+        """A row for each picture."""
+        pipeline, conditioner = self._model.pipeline, self._model.conditioner
+        positive = conditioner.schedule(parse_prompt(request.prompt), request.steps, reading)
+        negative = conditioner.schedule(parse_negative(request.negative), request.steps, reading)
         assert request.height is not None  # _complete has filled them all in
         assert request.width is not None
         assert request.cfg is not None
@@ -251,7 +263,7 @@ class Renderer:
                     strength=request.strength,
                     positive=positive,
                     negative=negative,
-                    empty=empty,
+                    empty=conditioner.empty(reading),
                     cfg=request.cfg,
                     cfg_rescale=request.cfg_rescale,
                 )
@@ -303,15 +315,16 @@ class Renderer:
 
         return extra
 
-    def _pictures(self, draft: _Draft, latents: torch.Tensor) -> tuple[Picture, ...]:
-        return tuple(self._picture(draft, index, latents[index : index + 1]) for index in range(len(latents)))
+    def _pictures(self, draft: _Draft, rows: Sequence[Row], latents: torch.Tensor) -> tuple[Picture, ...]:
+        return tuple(self._picture(draft, i, row, latents[i : i + 1]) for i, row in enumerate(rows))
 
-    def _picture(self, draft: _Draft, index: int, latents: torch.Tensor) -> Picture:
+    def _picture(self, draft: _Draft, index: int, row: Row, latents: torch.Tensor) -> Picture:
         one = alone(draft.request, index)
         assert one.seed is not None
         names = zip(one.adapters, draft.adapters, strict=True)
         hashes = {use.name: adapter.info.tensor_sha256 for use, adapter in names}
-        text = write_infotext(one, one.seed, self._model.name, hashes)
+        embeddings = named((*row.positive, *row.negative))
+        text = write_infotext(one, one.seed, self._model.name, hashes, embeddings)
         image = decode(self._model.pipeline.vae, latents)
         return Picture(to_png(image, text), image.width, image.height, one.seed, text)
 
@@ -330,7 +343,8 @@ class Renderer:
         if wanted != self._model.name:
             if self._config.source_of(wanted) is None:
                 raise ModelNotFound(self._unknown_model(wanted))
-            self._model.pipeline = None  # the old model's memory goes before the new one comes
+            # the old model's memory goes before the new one comes
+            del self._model.pipeline, self._model.conditioner, self._model.mixer
             self._merged = frozenset()
             self._factors.clear()
             try:
@@ -346,7 +360,7 @@ class Renderer:
         pipeline = load_pipeline(source, self._device, self._dtype)
         peft = self._config.adapters == "peft"
         mixer: Mixer = PeftMixer(pipeline) if peft else AdapterBank(pipeline, factors=self._factors)
-        return _Model(name, pipeline, mixer, family_of_pipeline(pipeline))
+        return _Model(name, pipeline, Conditioner(pipeline), mixer, family_of_pipeline(pipeline))
 
     def _unknown_model(self, name: str) -> str:
         names = ", ".join(dict.fromkeys((*self._config.models, BUILTIN)))
@@ -358,17 +372,15 @@ class Renderer:
             torch.cuda.empty_cache()
 
 
-def _drafts(request: Request) -> tuple[Request, ...]:
-    """The request, or one for each picture where prompts differ: a picture and its seed are the same in any batch."""
-    read = [_as_read(request, index) for index in range(request.count)]
+def _drafts(request: Request, wildcards: Wildcards) -> tuple[Request, ...]:
+    """The request, or one for each picture where wildcards or variants make their prompts, tags and all, differ.
+
+    A picture and its seed are the same in any batch.
+    """
+    read = [expanded(request, index, wildcards) for index in range(request.count)]
     if all(one == request for one in read):
         return (request,)
     return tuple(alone(one, index) for index, one in enumerate(read))
-
-
-def _as_read(request: Request, index: int) -> Request:
-    """The request as its picture `index` reads it, tags and all. Wildcards are expanded here."""
-    return request
 
 
 def _share(emit: Emit, number: int, count: int) -> Emit:

@@ -54,7 +54,7 @@ WorkerId = NewType("WorkerId", str)
 
 @dataclass(frozen=True, slots=True)
 class Hires:
-    """A second pass at `scale` times the size: upscaled by `upscaler`, changed by `strength` in `steps` (0: as many)."""
+    """A second pass at `scale` times the size: upscaled, then changed by `strength` in `steps` (0: as many)."""
 
     scale: float = 2.0
     strength: float = 0.7
@@ -177,7 +177,10 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class AdapterReport:
-    """What became of one adapter file: `applied` of `layers` layers changed the picture's model."""
+    """What became of one adapter file: `applied` of `layers` layers changed the picture's model.
+
+    `embeddings` are names that it brings along: each is drawn where a prompt holds it.
+    """
 
     name: str
     applied: int
@@ -185,10 +188,13 @@ class AdapterReport:
     ignored: Mapping[str, str] = field(default_factory=dict)  # key -> reason
     unknown: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()  # what of the use's wishes came to nothing
+    embeddings: tuple[str, ...] = ()
 
     def __str__(self) -> str:
+        embeddings = f"embeddings {', '.join(self.embeddings)}" if self.embeddings else ""
         unknown = f"{len(self.unknown)} keys unknown" if self.unknown else ""
-        return ", ".join(filter(None, (f"{self.name}: {self.applied} of {self.layers} layers", unknown, *self.notes)))
+        said = (f"{self.name}: {self.applied} of {self.layers} layers", embeddings, unknown, *self.notes)
+        return ", ".join(filter(None, said))
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from .table import Target, key_table
 
 FACTORS = 1 << 30  # bytes of prepared factors that a bank keeps unless it is told otherwise
 Mix = Sequence[tuple[Adapter, float | Weights]]
+TextMix = tuple[tuple[str, float], ...]
 
 
 class Mixer(Protocol):
@@ -36,6 +37,10 @@ class Mixer(Protocol):
 
     def prepare(self, adapter: Adapter) -> AdapterReport:
         """What depends on adapter and model alone is done, so that a mix with it costs the switch only."""
+
+    @property
+    def text_mix(self) -> TextMix:
+        """(sha256, weight) of each adapter in force that changes a text encoder: equal ones encode text alike."""
 
 
 class AdapterBank:
@@ -68,6 +73,15 @@ class AdapterBank:
     @property
     def mix(self) -> tuple[tuple[Adapter, Weights], ...]:
         return self._mix
+
+    @property
+    def text_mix(self) -> TextMix:
+        texts = ((adapter, weights.text) for adapter, weights in self._mix if weights.text)
+        return tuple(
+            (adapter.info.sha256, weight)
+            for adapter, weight in texts
+            if not all(name.startswith("unet.") for name in self.bind(adapter).changes)
+        )
 
     def set(self, mix: Mix) -> tuple[AdapterReport, ...]:
         """The mix is in force. Everything is checked before any weight is written; a fault while writing restores all.

@@ -66,8 +66,9 @@ def bind(adapter: Adapter, table: Mapping[str, Target], family: str, device: tor
         raise AdapterMismatch(_mismatch(adapter, family))
     changed = {name.removesuffix(".bias") for name in changes}
     strange = sum(find(table, module) is None for module in adapter.modules)
-    report = AdapterReport(adapter.name, len(changed), len(layers) + strange, ignored, tuple(unknown))
-    return Bound(changes, tuple(applied), adapter.metadata, report)
+    names = tuple(embedding.name for embedding in adapter.embeddings)
+    report = AdapterReport(adapter.name, len(changed), len(layers) + strange, ignored, tuple(unknown), names)
+    return Bound(changes, (*applied, *adapter.embedding_keys), adapter.metadata, report)
 
 
 def _gather(adapter: Adapter, table: Mapping[str, Target]) -> tuple[list[_Layer], dict[str, str], list[str]]:

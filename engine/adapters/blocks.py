@@ -90,7 +90,8 @@ def write_together(works: Sequence[Work], device: torch.device) -> None:
     rows = [_matrices(work)[0] for work in works]
     near = [work.pristine.to(device, non_blocking=True) for work in works]
     scratch = torch.empty(sum(row.numel() for row in rows), device=device)
-    totals = [part.view(row.shape) for part, row in zip(scratch.split([r.numel() for r in rows]), rows, strict=True)]
+    parts = torch.split(scratch, [row.numel() for row in rows])
+    totals = [part.view(row.shape) for part, row in zip(parts, rows, strict=True)]
     torch._foreach_copy_(totals, [base.reshape(row.shape) for base, row in zip(near, rows, strict=True)])
     for work, base, total in zip(works, near, totals, strict=True):
         for change, strength in work.changes:

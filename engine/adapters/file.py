@@ -13,6 +13,7 @@ import torch
 
 from ..errors import AdapterInvalid
 from ..types import AdapterInfo
+from .embedding import Inversion, bundled
 from .header import Header, TensorEntry, parse_header, read_header
 from .inspect import describe
 from .naming import Grouped, group
@@ -38,7 +39,8 @@ EMBEDDING = "bundle_emb."
 class Adapter:
     """`modules` maps the file's spelling of a module to its tensors by role (naming.ROLES), `keys` to their names.
 
-    `metadata`, `ignored` (key -> reason), `unsplit` and the names in `keys` partition the file's keys.
+    `metadata`, `ignored` (key -> reason), `unsplit`, `embedding_keys` and the names in `keys` partition the file's
+    keys. `embeddings` are those that the file brings along, from `embedding_keys`.
     """
 
     path: Path
@@ -49,6 +51,8 @@ class Adapter:
     ignored: Mapping[str, str] = field(repr=False)
     unsplit: tuple[str, ...] = field(repr=False)
     peft: Mapping[str, Any] = field(repr=False, default_factory=dict)
+    embeddings: tuple[Inversion, ...] = ()
+    embedding_keys: tuple[str, ...] = field(repr=False, default=())
 
     @property
     def name(self) -> str:
@@ -56,7 +60,8 @@ class Adapter:
 
     @property
     def nbytes(self) -> int:
-        return sum(tensor.nbytes for roles in self.modules.values() for tensor in roles.values())
+        layers = sum(tensor.nbytes for roles in self.modules.values() for tensor in roles.values())
+        return layers + sum(rows.nbytes for embedding in self.embeddings for rows in embedding.vectors.values())
 
 
 def read_adapter(path: str | Path, *, sha256: str = "", name: str = "") -> Adapter:
@@ -76,16 +81,19 @@ def read_adapter(path: str | Path, *, sha256: str = "", name: str = "") -> Adapt
     tensor_digest = hashlib.sha256(memoryview(data)[header.data_start :]).hexdigest()
     grouped = group(header.tensors)
     info = describe(header, grouped, name or path.stem, len(data), digest, tensor_digest)
-    embeddings = [key for key in grouped.unsplit if _is_embedding(key, header.metadata)]
+    brought = [key for key in grouped.unsplit if _is_embedding(key, header.metadata)]
+    embeddings, used, ignored = bundled({key: _tensor(data, header, key, path.name) for key in brought}, info.name)
     return Adapter(
         path=path,
         info=info,
         modules=_tensors(data, header, grouped, path.name),
         keys=grouped.modules,
         metadata=tuple(header.metadata),
-        ignored=dict.fromkeys(embeddings, "a bundled embedding, not used yet"),
-        unsplit=tuple(key for key in grouped.unsplit if key not in embeddings),
+        ignored=ignored,
+        unsplit=tuple(key for key in grouped.unsplit if key not in brought),
         peft=_peft_settings(header.metadata),
+        embeddings=embeddings,
+        embedding_keys=used,
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from ..errors import AdapterMismatch, AdapterUnsupported
 from ..strength import Weights
 from ..types import AdapterReport
-from .bank import Mix
+from .bank import Mix, TextMix
 from .family import family_of_pipeline
 from .file import Adapter
 
@@ -20,12 +20,21 @@ class PeftMixer:
         self._pipeline = pipeline
         self._family = family_of_pipeline(pipeline)
         self._loaded: dict[str, AdapterReport] = {}
+        self._mix: Mix = ()
+
+    @property
+    def text_mix(self) -> TextMix:
+        encoders = [getattr(self._pipeline, part, None) for part in ("text_encoder", "text_encoder_2")]
+        known = {name for encoder in encoders for name in getattr(encoder, "peft_config", ())}
+        weights = ((adapter, w.text if isinstance(w, Weights) else w) for adapter, w in self._mix)
+        return tuple((adapter.info.sha256, text) for adapter, text in weights if text and _name(adapter) in known)
 
     def set(self, mix: Mix) -> tuple[AdapterReport, ...]:
         """As the bank does. Raises AdapterUnsupported for what PEFT's one weight a model cannot say."""
         for adapter, weight in mix:
             _require_plain(adapter, weight)
         reports = tuple(self.prepare(adapter) for adapter, _ in mix)
+        self._mix = tuple(mix)
         if not mix:
             if self._loaded:
                 self._pipeline.disable_lora()
@@ -54,7 +63,8 @@ class PeftMixer:
                 warnings.filterwarnings("ignore", message="Already found a `peft_config`")
                 self._pipeline.load_lora_weights(str(adapter.path), adapter_name=name)
             layers = len(adapter.modules)
-            self._loaded[name] = AdapterReport(adapter.name, layers, layers, adapter.ignored, adapter.unsplit)
+            names = tuple(embedding.name for embedding in adapter.embeddings)
+            self._loaded[name] = AdapterReport(adapter.name, layers, layers, adapter.ignored, adapter.unsplit, names)
         return self._loaded[name]
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from .conditioning import Conditioning, Embedding, matched
+from .conditioning import Conditioning, Embedding, alike
 from .noise import Noise
 from .samplers import SigmaScheduler
 
@@ -130,24 +130,39 @@ def _advance(unet: Any, rows: Sequence[Row], step: int, extra: Callable[[Embeddi
         parts = [embedding for embedding, _ in row.wanted(step)]
         guided = [row.unwanted(step), *parts] if row.guided(step) else parts
         texts += guided
-        inputs += [scaled] * len(guided)
+        inputs += [scaled.to(row.empty.hidden.dtype)] * len(guided)
         times += [time] * len(guided)
-    empty = rows[0].empty
-    texts = matched(texts, empty)
-    options = {key: torch.cat([extra(text)[key] for text in texts]) for key in extra(texts[0])}
-    predicted = unet(
-        torch.cat(inputs).to(empty.hidden.dtype),
-        torch.stack(times),
-        encoder_hidden_states=torch.cat([text.hidden for text in texts]),
-        added_cond_kwargs=options or None,
-        return_dict=False,
-    )[0]
+    predicted = _predicted(unet, inputs, times, texts, extra)
     offset = 0
     for row in rows:
         weights = [weight for _, weight in row.wanted(step)]
         count = len(weights) + row.guided(step)
         _step(row, predicted[offset : offset + count], weights, row.timesteps[step - 1])
         offset += count
+
+
+def _predicted(
+    unet: Any,
+    inputs: Sequence[torch.Tensor],
+    times: Sequence[torch.Tensor],
+    texts: Sequence[Embedding],
+    extra: Callable[[Embedding], dict[str, torch.Tensor]],
+) -> torch.Tensor:
+    """What the UNet makes of each input with its text. Texts of one length go through it together, others apart, as the
+    WebUI does it unless told otherwise: filling a text up would change its picture.
+    """
+    found: dict[int, torch.Tensor] = {}
+    for together in alike(texts):
+        options = {key: torch.cat([extra(texts[i])[key] for i in together]) for key in extra(texts[0])}
+        predicted = unet(
+            torch.cat([inputs[i] for i in together]),
+            torch.stack([times[i] for i in together]),
+            encoder_hidden_states=torch.cat([texts[i].hidden for i in together]),
+            added_cond_kwargs=options or None,
+            return_dict=False,
+        )[0]
+        found.update(zip(together, torch.split(predicted, 1), strict=True))
+    return torch.cat([found[i] for i in range(len(texts))])
 
 
 def _step(row: Row, predicted: torch.Tensor, weights: Sequence[float], time: torch.Tensor) -> None:

@@ -1,7 +1,8 @@
 """Prompts as AUTOMATIC1111's WebUI reads them: adapter tags, weighting, editing. No torch, linear time.
 
-A prompt goes through four hands, each a module:
+A prompt goes through five hands, each a module:
 
+    wildcards "a {red|blue} __bird__"                        → the text that one picture's seed makes of it
     tags      "a [cat:dog:5] AND (sky:1.3) <lora:ink:0.5>"   → text without tags, adapters, a sentence for each bad tag
     parsed    text                                           → sub-prompts, split at AND, each with its weight
     editing   "a [cat:dog:5]"                                → the text in force at a step
@@ -14,14 +15,18 @@ text instead of a crash, and `# comments` stay in the prompt.
 """
 
 from .emphasis import BREAK
-from .parsed import ParsedPrompt, SubPrompt, parse_negative, parse_prompt
+from .parsed import ParsedPrompt, SubPrompt, Track, parse_negative, parse_prompt
 from .requests import left_out, noted, tagged, untagged
 from .tags import written
+from .wildcards import expand, expanded
 
 __all__ = [
     "BREAK",
     "ParsedPrompt",
     "SubPrompt",
+    "Track",
+    "expand",
+    "expanded",
     "left_out",
     "noted",
     "parse_negative",

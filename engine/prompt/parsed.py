@@ -9,7 +9,7 @@ from functools import lru_cache
 from operator import itemgetter
 
 from ..types import AdapterUse
-from .editing import template
+from .editing import Template, template
 from .emphasis import Segments, segments
 from .tags import adapters_of, find_tags, without_tags
 
@@ -31,6 +31,22 @@ class SubPrompt:
 
 
 @dataclass(frozen=True, slots=True)
+class Track:
+    """One sub-prompt over all steps: (last step, segments up to it), in order. Neighbours may be alike.
+
+    A stage is there for each place where the text may change, because the WebUI encodes all of them together.
+    """
+
+    weight: float
+    stages: tuple[tuple[int, Segments], ...]
+
+    def at(self, step: int) -> Segments:
+        """The segments in force at this step, counted from 1."""
+        stage = bisect_left(self.stages, step, key=itemgetter(0))
+        return self.stages[min(stage, len(self.stages) - 1)][1]
+
+
+@dataclass(frozen=True, slots=True)
 class ParsedPrompt:
     """A prompt without its tags, the adapters they asked for, and a sentence for each one that cannot be used."""
 
@@ -48,6 +64,10 @@ class ParsedPrompt:
     def schedule(self, steps: int) -> tuple[tuple[int, tuple[SubPrompt, ...]], ...]:
         """(last step, sub-prompts in force up to it), in order. Neighbours differ in text, the last ends at `steps`."""
         return tuple((last, _subprompts(texts)) for last, texts in _stages(self.text, self.divided, steps))
+
+    def tracks(self, steps: int) -> tuple[Track, ...]:
+        """Each sub-prompt by itself over `steps` steps."""
+        return tuple(Track(weight, _track(edited, steps)) for weight, edited in _templates(self.text, self.divided))
 
 
 def parse_prompt(text: str) -> ParsedPrompt:
@@ -70,7 +90,7 @@ def parse_negative(text: str) -> ParsedPrompt:
 @lru_cache(maxsize=32)
 def _stages(text: str, divided: bool, steps: int) -> tuple[tuple[int, Texts], ...]:
     """(last step, texts up to it), each stage different from the one before."""
-    templates = [(weight, template(part)) for weight, part in (_divided(text) if divided else [(1.0, text)])]
+    templates = _templates(text, divided)
     ends = {steps}.union(*(edited.ends(steps) for _, edited in templates))
     stages: list[tuple[int, Texts]] = []
     for last in sorted(end for end in ends if 1 <= end <= steps):
@@ -79,6 +99,16 @@ def _stages(text: str, divided: bool, steps: int) -> tuple[tuple[int, Texts], ..
             stages.pop()
         stages.append((last, texts))
     return tuple(stages)
+
+
+@lru_cache(maxsize=32)
+def _templates(text: str, divided: bool) -> tuple[tuple[float, Template], ...]:
+    return tuple((weight, template(part)) for weight, part in (_divided(text) if divided else [(1.0, text)]))
+
+
+def _track(edited: Template, steps: int) -> tuple[tuple[int, Segments], ...]:
+    ends = edited.ends(steps) | {steps}
+    return tuple((last, segments(edited.at(last, steps))) for last in sorted(ends) if 1 <= last <= steps)
 
 
 def _divided(text: str) -> list[tuple[float, str]]:

@@ -99,11 +99,17 @@ def test_the_environment_wins_over_the_file(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_relative_folders_start_beside_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = written(tmp_path, "[data]\nfolder = 'mine'\n[engine]\nadapter_folders = ['loras']\n")
+    file = written(
+        tmp_path,
+        "[data]\nfolder = 'mine'\n[engine]\nadapter_folders = ['loras']\n"
+        "embedding_folders = ['words']\nwildcard_folders = ['/lists']\n",
+    )
     monkeypatch.chdir("/")
     config = load_config(file)
     assert config.folder == tmp_path / "mine"
     assert config.engine.adapter_folders == (tmp_path / "loras",)
+    assert config.engine.embedding_folders == (tmp_path / "words",)
+    assert config.engine.wildcard_folders == (Path("/lists"),)
 
 
 def test_the_token_never_appears_in_a_repr(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from engine import (
     SAMPLERS,
@@ -24,11 +26,13 @@ from engine import (
     ModelNotFound,
     ModelUnreadable,
     Progress,
+    PromptError,
     Request,
     Result,
 )
 from engine.adapters.file import read_adapter
 from engine.config import BUILTIN_FOLDER
+from engine.pipeline.load import load_pipeline
 from engine.renderer import Renderer
 from engine.strength import PRESETS
 
@@ -339,6 +343,101 @@ def test_prefetched_adapters_are_in_memory(renderer: Renderer) -> None:
     """And those that do not exist are left for the request that names them."""
     renderer.prefetch([AdapterUse("light"), AdapterUse("no such")])
     assert len(renderer.holds().ram) >= 1
+
+
+def test_clip_skip_and_emphasis_reach_the_picture(renderer: Renderer) -> None:
+    """Each of them alone makes another picture; emphasis only where something is weighted."""
+    weighted = replace(FAST, prompt="a (red:1.4) flower")
+    plain, stressed = pixels(draw(renderer, FAST)), pixels(draw(renderer, weighted))
+    assert (plain != pixels(draw(renderer, replace(FAST, clip_skip=2)))).any()
+    assert (plain == pixels(draw(renderer, replace(FAST, emphasis="No norm")))).all()
+    assert (stressed != pixels(draw(renderer, replace(weighted, emphasis="No norm")))).any()
+
+
+def test_each_picture_has_its_own_choices_and_its_infotext_says_which(tmp_path: Path) -> None:
+    """Picture i is the picture of seed + i with the prompt as expanded, to the byte."""
+    (tmp_path / "thing.txt").write_text("flower\nboat\nhouse\n")
+    renderer = Renderer(EngineConfig(wildcard_folders=(tmp_path,)))
+    chosen = replace(FAST, prompt="a {red|blue|green} __thing__", negative="{blurry|dark}", count=3, seed=2)
+    result = draw(renderer, chosen)
+    assert result.request == replace(chosen, width=128, height=128, cfg=4.0, model="builtin")
+    prompts = set()
+    for i, picture in enumerate(result.pictures):
+        prompt, negative, _ = picture.infotext.split("\n")
+        assert "{" not in prompt + negative
+        alone = replace(FAST, prompt=prompt, negative=negative.removeprefix("Negative prompt: "), seed=2 + i)
+        assert draw(renderer, alone).pictures[0].png == picture.png
+        prompts.add(prompt)
+    assert len(prompts) > 1
+    with pytest.raises(PromptError, match="Did you mean __thing__"):
+        draw(renderer, replace(FAST, prompt="__thin__"))
+
+
+def test_an_embedding_gives_the_pixels_of_diffusers_own_loader(tmp_path: Path) -> None:
+    """One file in the folder, its stem in the prompt, its hash in the infotext."""
+    vectors = torch.randn(2, 96, generator=torch.Generator().manual_seed(0)) * 0.05
+    save_file({"emb_params": vectors}, tmp_path / "toy.safetensors")
+    renderer = Renderer(EngineConfig(embedding_folders=(tmp_path,)))
+    theirs = load_pipeline(str(BUILTIN_FOLDER / "model"), torch.device("cpu"), torch.float32)
+    theirs.load_textual_inversion(str(tmp_path / "toy.safetensors"), token="toy")
+    request = replace(FAST, prompt="a toy on white", cfg=4.0)
+    result = draw(renderer, request)
+    image = theirs(
+        request.prompt, num_inference_steps=4, guidance_scale=4.0, generator=torch.Generator().manual_seed(7)
+    ).images[0]
+    assert (pixels(result) == np.asarray(image).astype(int)).all()
+    digest = hashlib.sha256((tmp_path / "toy.safetensors").read_bytes()).hexdigest()
+    assert f'TI hashes: "toy: {digest[:12]}"' in result.pictures[0].infotext
+    assert "TI hashes" not in draw(renderer, FAST).pictures[0].infotext
+
+
+def test_an_adapters_embeddings_are_there_while_it_is_in_the_mix(renderer: Renderer, tmp_path: Path) -> None:
+    """And named in report and infotext; without the adapter the name is a word again."""
+    layer = "lora_unet_mid_block_attentions_0_transformer_blocks_0_attn1_to_q"
+    tensors = {f"{layer}.lora_up.weight": torch.zeros(80, 1), f"{layer}.lora_down.weight": torch.ones(1, 80)}
+    tensors["bundle_emb.toy.emb_params"] = torch.randn(2, 96, generator=torch.Generator().manual_seed(0)) * 0.05
+    path = tmp_path / "mine.safetensors"
+    save_file(tensors, path)
+    word = replace(FAST, prompt="a toy")
+    before = draw(renderer, word)
+    result = draw(renderer, replace(word, adapters=(AdapterUse(str(path)),)))
+    assert (pixels(result) != pixels(before)).any()
+    assert str(result.reports[0]) == "mine: 1 of 1 layers, embeddings toy"
+    assert 'TI hashes: "toy: mine"' in result.pictures[0].infotext
+    assert draw(renderer, word).pictures == before.pictures
+
+
+def test_what_does_not_change_the_text_is_not_encoded_again(renderer: Renderer) -> None:
+    """Seed, steps, size, sampler and an adapter's UNet weight; its text weight does."""
+    calls: list[int] = []
+    hook = renderer._model.pipeline.text_encoder.register_forward_hook(lambda *_: calls.append(1))
+    base = replace(FAST, prompt="a boat, a cat and a flower", adapters=(AdapterUse("ink", 0.5, 0.5),), steps=2)
+    draw(renderer, base)
+    assert calls
+    calls.clear()
+    for same_text in (
+        replace(base, seed=9, steps=3, width=64, height=64, sampler="Euler", count=2),
+        replace(base, adapters=(AdapterUse("ink", 0.9, 0.5),)),
+        replace(base, prompt="a (boat:1.2), a cat and a flower"),
+    ):
+        draw(renderer, same_text)
+    assert not calls
+    draw(renderer, replace(base, adapters=(AdapterUse("ink", 0.5, 0.4),)))
+    assert len(calls) == 2  # the prompt, and the empty one
+    hook.remove()
+
+
+def test_prompts_of_different_length_go_through_the_unet_apart(renderer: Renderer) -> None:
+    """As in the WebUI: the shorter one is not filled up, which would change its picture."""
+    seen: list[tuple[int, ...]] = []
+    hook = renderer._model.pipeline.unet.register_forward_pre_hook(
+        lambda _module, _args, kwargs: seen.append(tuple(kwargs["encoder_hidden_states"].shape)), with_kwargs=True
+    )
+    for prompt, negative in (("red " * 80, "dark"), ("red", "dark " * 80), ("red", "dark"), ("a AND b", "dark " * 80)):
+        draw(renderer, replace(FAST, prompt=prompt, negative=negative, steps=1))
+    hook.remove()
+    short, long = (1, 77, 96), (1, 154, 96)
+    assert seen == [short, long, long, short, (2, 77, 96), long, (2, 77, 96)]
 
 
 def test_rendering_changes_no_weight_of_the_base(renderer: Renderer, builtin: Any) -> None:

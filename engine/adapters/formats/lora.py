@@ -21,7 +21,7 @@ class LowRank(Stored):
 
     up: torch.Tensor
     down: torch.Tensor
-    reach: float  # type: ignore[misc]  # known once, when loaded
+    reach: float  # known once, when loaded
 
     @classmethod
     def load(cls, name: str, tensors: Tensors, settings: Settings) -> LowRank | None:

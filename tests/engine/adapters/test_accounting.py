@@ -38,6 +38,7 @@ def test_the_four_sets_partition_the_file(bank: AdapterBank, tmp_path: Path) -> 
     tensors = lora(SQUARE) | lora("lora_unet_no_such_layer") | lora("lora_unet_mid_block_no")
     tensors |= {f"{SQUARE}.alpha": torch.tensor(1.0), f"{SQUARE}.diff_b": torch.zeros(64)}
     tensors |= {"bundle_emb.me.clip_l": torch.ones(1, 8), "<s1>": torch.ones(8), "strange": torch.ones(1)}
+    tensors |= {"bundle_emb.me.t5": torch.ones(1, 8), "bundle_emb.long.clip_l": torch.ones(76, 8)}
     tensors |= {f"{NORM}.w_norm": torch.ones(64), "a.model.weight": torch.ones(2)}
     adapter = read(tmp_path, tensors, {"ss_output_name": "x", "<s1>": "<embed>"})
     found = bank.bind(adapter)
@@ -45,11 +46,12 @@ def test_the_four_sets_partition_the_file(bank: AdapterBank, tmp_path: Path) -> 
         keys = sorted(file.keys())
         assert sorted(found.metadata) == sorted(file.metadata())
     assert sorted([*found.applied, *found.report.ignored, *found.report.unknown]) == keys
-    assert set(found.report.ignored) == {"bundle_emb.me.clip_l", "<s1>", f"{SQUARE}.diff_b"}
+    assert set(found.report.ignored) == {"bundle_emb.me.t5", "bundle_emb.long.clip_l", f"{SQUARE}.diff_b"}
+    assert {"bundle_emb.me.clip_l", "<s1>"} <= set(found.applied)
     assert all(found.report.ignored.values())
     unknown = {*lora("lora_unet_no_such_layer"), *lora("lora_unet_mid_block_no"), "strange", "a.model.weight"}
     assert set(found.report.unknown) == unknown
-    assert str(found.report) == "a: 2 of 4 layers, 6 keys unknown"
+    assert str(found.report) == "a: 2 of 4 layers, embeddings <s1>, me, 6 keys unknown"
 
 
 def test_an_alpha_counts_for_its_own_layer_only(bank: AdapterBank, tmp_path: Path) -> None:

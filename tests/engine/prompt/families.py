@@ -62,3 +62,47 @@ FAMILIES: dict[str, Callable[[int], str]] = {
     "backslashes": _repeated("\\"),
     "escapes": _repeated("\\("),
 }
+
+# what only wildcards and variants could be slow at
+FILES = {"w": ("a", "{b|c}", "__v__"), "v": tuple("abcdefgh"), "deep": ("{" * 500 + "x|y" + "}" * 500,)}
+CHOICES: dict[str, Callable[[int], str]] = {
+    "braces left open": _repeated("{"),
+    "braces that close nothing": _repeated("}"),
+    "deep braces": _nested("{", "x", "}"),
+    "deep variants": _nested("{a|", "x", "|b}"),
+    "deep variants in the weighted option": _nested("{0::a|1::", "x", "}"),
+    "deep counts": _nested("{1$$", "x", "|b}"),
+    "variants in a row": _repeated("{a|b}"),
+    "variants left open": _repeated("{a|"),
+    "one variant of many options": lambda length: "{" + "a|" * ((length - 2) // 2) + "}",
+    "all of many options": lambda length: f"{{{length // 2 - 10}$$" + "a|" * (length // 2 - 11) + "}",
+    "counts in a row": _repeated("{2$$"),
+    "dollars": _repeated("$"),
+    "underscores": _repeated("_"),
+    "a wildcard without end": _led("__", "a"),
+    "wildcards without end": _repeated("__a b"),
+    "names with underscores": _led("__", "a_"),
+    "wildcards": _repeated("__w__"),
+    "wildcards of deep lines": _repeated("__deep__ " + " " * 300),
+    "weights without end": _led("{", "1"),
+    "weights": _repeated("{1::"),
+    "escaped braces": _repeated("\\{"),
+}
+
+# what only matching the names of embeddings could be slow at: names that a text nearly holds, at every token
+NAMES = (
+    *("1" * length + "22" for length in range(1, 30)),
+    "a " * 30 + "b",
+    "<" + "a " * 20 + ">",
+    *(f"name{number}" for number in range(2000)),
+)
+TOKENS: dict[str, Callable[[int], str]] = {
+    "a token that begins long names": _repeated("1"),
+    "a word that begins long names": _repeated("a "),
+    "a bracket that begins names": _repeated("<a "),
+    "brackets of names left open": _repeated("<"),
+    "names nearly written": _repeated("name"),
+    "commas": _repeated(","),
+    "letters of other scripts": _repeated("日本"),
+    "emojis": _repeated("😀"),
+}
