@@ -164,6 +164,10 @@ class AdapterReport:
 
     def __str__(self) -> str:
         text = f"{self.name}: {self.applied} of {self.layers} layers"
+        if self.ignored:
+            reasons = list(dict.fromkeys(self.ignored.values()))
+            told = "; ".join(reasons[:2]) + (" and more" if len(reasons) > 2 else "")
+            text += f", {len(self.ignored)} keys ignored ({told})"
         return text + (f", {len(self.unknown)} keys unknown" if self.unknown else "")
 
 
@@ -181,8 +185,10 @@ class Result:
 class AdapterInfo:
     """What the header of an adapter file says, without reading its tensors.
 
-    `family` is told by tensor shapes: "SD 1.5", "SD 2", "SDXL", "built-in", or "" where they do not tell.
-    `modules` counts layers by part: unet, text_encoder, text_encoder_2. `triggers` come most frequent first.
+    `family` is told by tensor shapes: "SD 1.5", "SD 2", "SDXL", "built-in", or "" where they do not tell; `fits` are
+    all families that the shapes allow. `modules` counts layers by part: unet, text_encoder, text_encoder_2. `triggers`
+    come most frequent first. `trained` is what the metadata states about the training (what -> a text fit to show), and
+    `notes` are sentences about metadata that cannot be read or that the tensors contradict.
     """
 
     name: str
@@ -197,6 +203,21 @@ class AdapterInfo:
     title: str = ""
     author: str = ""
     license: str = ""
+    alphas: tuple[float, ...] = ()
+    autov1: str = ""
+    fits: tuple[str, ...] = ()
+    trained: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def autov2(self) -> str:
+        """The name that Civitai gives to the first ten digits of the file's SHA-256."""
+        return self.sha256[:10]
+
+    @property
+    def autov3(self) -> str:
+        """The first twelve digits of the tensor hash, which changes of the metadata leave as it is."""
+        return self.tensor_sha256[:12]
 
 
 @dataclass(frozen=True, slots=True)
