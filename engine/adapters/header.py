@@ -43,7 +43,6 @@ DTYPES: Mapping[str, int] = {
     "U8": 1,
     "BOOL": 1,
 }
-_STRING = re.compile(rb'"[^"]*"')
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -135,9 +134,13 @@ def _check_amount(text: bytes, name: str) -> None:
 
     A legal header of 8 MiB could else be three million empty lists, which Python keeps in 300 MB.
     """
-    bones = _STRING.sub(b"", text.replace(b"\\\\", b"").replace(b'\\"', b""))
-    containers, values = bones.count(b"{") + bones.count(b"["), bones.count(b",")
-    if containers > 3 * MAX_TENSORS + 2 or values > 8 * MAX_TENSORS + MAX_METADATA_KEYS:
+    unescaped = text.replace(b"\\\\", b"").replace(b'\\"', b"")
+    many = unescaped.count(b'"') > 10 * MAX_TENSORS + 4 * MAX_METADATA_KEYS + 2  # five texts a tensor
+    if not many:
+        bones = b"".join(unescaped.split(b'"')[::2])  # what stands outside of texts
+        many = bones.count(b"{") + bones.count(b"[") > 3 * MAX_TENSORS + 2
+        many |= bones.count(b",") > 8 * MAX_TENSORS + MAX_METADATA_KEYS
+    if many:
         raise AdapterInvalid(
             f"The header of {name} holds more than {MAX_TENSORS} tensors and {MAX_METADATA_KEYS} metadata keys make."
         )

@@ -1,4 +1,4 @@
-"""The modules of the known families of base models and their sizes, so that a file's family can be told without a model.
+"""The modules of the known base models and their sizes, so that a file's family can be told without a model.
 
 Names and sizes follow diffusers' UNet2DConditionModel and transformers' CLIPTextModel; a test compares every one of
 them with the models themselves.
