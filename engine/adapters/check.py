@@ -18,7 +18,7 @@ MAX_SCALE = 64.0  # alpha / rank; trainers write 0.5 to 2, LyCORIS' rsLoRA up to
 NUMBERS = ("alpha", "scale", "on_input")  # roles of tensors that hold a single number
 WHOLE = ("bias_indices", "bias_size", *NUMBERS)  # roles that may be whole numbers; the others are factors
 _PACKED = {"F64": "<d", "F32": "<f", "F16": "<e", "I64": "<q", "I32": "<i", "I16": "<h", "I8": "<b", "U8": "<B"}
-Read = Callable[[TensorEntry], bytes]
+Read = Callable[[TensorEntry], bytes | bytearray]
 
 
 def check_layers(header: Header, grouped: Grouped, read: Read) -> tuple[dict[str, Layer], set[float]]:
@@ -77,7 +77,7 @@ def _check_number(module: str, layer: Layer, role: str, entry: TensorEntry, read
     return {value} if role == "alpha" and counts else set()
 
 
-def single(dtype: str, data: bytes) -> float:
+def single(dtype: str, data: bytes | bytearray) -> float:
     """The one number of a tensor of that type, without torch."""
     if dtype in _PACKED:
         return float(struct.unpack(_PACKED[dtype], data)[0])

@@ -21,7 +21,7 @@ MAX_TRIGGERS = 20
 EMBEDDED = "<embed>"  # cloneofsimo's mark on a token that was trained into the file
 Metadata = Mapping[str, str]
 
-_FOLDERS = re.compile(r"(?:[A-Za-z]:[\\/]|\\\\|~[\\/]|(?<![\w:/.])/)(?:[^\\/,;\"'|]+[\\/])*")
+_FOLDERS = re.compile(r"(?:(?<![A-Za-z])[A-Za-z]:[\\/]|\\\\|~[\\/]|(?<![\w:/.])/)(?:[^\\/,;\"'|]+[\\/])*")
 _PHRASES = ("modelspec.trigger_phrase", "trained_words", "trainedWords", "trigger_words", "trigger_word")
 # what is shown of the training -> the metadata that states it, the first that does counts
 _TRAINED: Mapping[str, tuple[str, ...]] = {
@@ -79,7 +79,7 @@ def trigger_words(metadata: Metadata, notes: list[str]) -> tuple[str, ...]:
     """Tokens trained into the file and what the author states come first, then the trainer's tags by frequency."""
     tokens = [key for key, value in metadata.items() if value == EMBEDDED]
     stated = [word for key in _PHRASES for word in _words(metadata.get(key, ""))]
-    counts = _tag_counts(_json(metadata, "ss_tag_frequency", notes))
+    counts = _tag_counts(_object(metadata, "ss_tag_frequency", notes))
     ranked = sorted(counts, key=lambda tag: -counts[tag])
     words = (plain(word) for word in (*tokens, *stated, *ranked[: 2 * MAX_TRIGGERS]))
     return tuple(dict.fromkeys(word for word in words if word))[:MAX_TRIGGERS]
@@ -89,11 +89,11 @@ def training(metadata: Metadata, notes: list[str]) -> dict[str, str]:
     """How the file was trained, as far as it says: what -> the text to show."""
     facts = {"trainer": _trainer(metadata, notes)}
     facts |= {what: text_of(metadata, *keys) for what, keys in _TRAINED.items()}
-    facts["algorithm"] = plain(str(_dict(_json(metadata, "ss_network_args", notes)).get("algo") or ""))
+    facts["algorithm"] = plain(str(_object(metadata, "ss_network_args", notes).get("algo") or ""))
     facts["images"] = _num_images(metadata, notes) or facts["images"]
     facts["optimizer"] = facts["optimizer"].partition("(")[0].rpartition(".")[2]
     facts["date"] = _date(metadata)
-    progress = _dict(_json(metadata, "training_info", notes))  # ai-toolkit's
+    progress = _object(metadata, "training_info", notes)  # ai-toolkit's
     for what, key in (("steps", "step"), ("epochs", "epoch")):
         facts[what] = facts[what] or plain(str(progress.get(key) or ""))
     return {what: text for what, text in facts.items() if text and text != "None"}
@@ -111,14 +111,14 @@ def _words(stated: str) -> list[str]:
     with suppress(ValueError, RecursionError):
         parsed = json.loads(stated)
         if isinstance(parsed, list):
-            return [word for word in parsed if isinstance(word, str)]
-    return stated.split(",")
+            return [word for word in parsed[:MAX_TRIGGERS] if isinstance(word, str)]
+    return stated.split(",", MAX_TRIGGERS)[:MAX_TRIGGERS]
 
 
-def _tag_counts(frequency: Any) -> dict[str, float]:
+def _tag_counts(frequency: Mapping[str, Any]) -> dict[str, float]:
     """Tag -> how often, over all datasets: {dataset: {tag: count}}."""
     counts: dict[str, float] = {}
-    for tags in _dict(frequency).values():
+    for tags in frequency.values():
         for tag, count in _dict(tags).items():
             if isinstance(count, int | float) and 0 < count < math.inf:
                 counts[tag.strip()] = counts.get(tag.strip(), 0) + count
@@ -126,7 +126,7 @@ def _tag_counts(frequency: Any) -> dict[str, float]:
 
 
 def _trainer(metadata: Metadata, notes: list[str]) -> str:
-    software = _dict(_json(metadata, "software", notes))  # ai-toolkit's
+    software = _object(metadata, "software", notes)  # ai-toolkit's
     if software:
         return plain(f"{software.get('name') or ''} {software.get('version') or ''}")
     if "ot_revision" in metadata or "ot_branch" in metadata:
@@ -141,9 +141,8 @@ def _trainer(metadata: Metadata, notes: list[str]) -> str:
 
 def _num_images(metadata: Metadata, notes: list[str]) -> str:
     """The pictures of the dataset, without kohya's repeats; "" where they are not counted."""
-    folders = list(_dict(_json(metadata, "ss_dataset_dirs", notes)).values())
-    datasets = _json(metadata, "ss_datasets", notes)
-    for dataset in datasets if isinstance(datasets, list) else ():
+    folders = list(_object(metadata, "ss_dataset_dirs", notes).values())
+    for dataset in _json(metadata, "ss_datasets", list, notes) or ():
         subsets = _dict(dataset).get("subsets")
         folders += subsets if isinstance(subsets, list) else []
     total = sum(_counted(folders))
@@ -165,18 +164,23 @@ def _date(metadata: Metadata) -> str:
     return text_of(metadata, "modelspec.date")[:10]
 
 
-def _json(metadata: Metadata, key: str, notes: list[str]) -> Any:
-    """What the text under that key means; None, and a note, where it means nothing."""
+def _object(metadata: Metadata, key: str, notes: list[str]) -> dict[str, Any]:
+    return _dict(_json(metadata, key, dict, notes))
+
+
+def _json(metadata: Metadata, key: str, kind: type, notes: list[str]) -> Any:
+    """What the text under that key means, an object or a list; None, and a note, where it means nothing of the kind."""
     text = metadata.get(key, "")
-    if text in ("", "None"):
+    if text in ("", "None", "null"):
         return None
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        note = f"the metadata {key} cannot be read"
-        if note not in notes:
-            notes.append(note)
-        return None
+    with suppress(ValueError, RecursionError):
+        value = json.loads(text)
+        if isinstance(value, kind):
+            return value
+    note = f"the metadata {key} cannot be read"
+    if note not in notes:
+        notes.append(note)
+    return None
 
 
 def _dict(value: Any) -> dict[str, Any]:

@@ -68,8 +68,9 @@ class Adapter:
 
 
 def read_adapter(path: str | Path, *, sha256: str = "", name: str = "") -> Adapter:
-    """The whole file, checked: safetensors throughout, layers whole, numbers that float16 can hold. With `sha256`, the bytes must have it.
-    `name` is what people call it, the file's stem unless given.
+    """The whole file, checked: safetensors throughout, layers whole, numbers that float16 can hold.
+
+    With `sha256`, the bytes must have it. `name` is what people call it, the file's stem unless given.
 
     Raises AdapterInvalid or AdapterUnsupported, saying what is wrong.
     """

@@ -35,3 +35,5 @@ def test_inspect_says_what_a_file_is(capsys: pytest.CaptureFixture[str]) -> None
     assert "LoRA for built-in" in out
     assert "inkwash" in out
     assert "192 in unet, 12 in text_encoder" in out
+    for fact in ("ranks         5", "alphas        5", "network dim 5", "SHA-256", "tensor hash", "AutoV1, 2, 3"):
+        assert fact in out

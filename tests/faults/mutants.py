@@ -1,4 +1,4 @@
-"""Adapter files as trainers write them, small, and mutants of them: many damaged, some only odd, some as good as before."""
+"""Small adapter files as trainers write them, and mutants of them: damaged, only odd, or as good as before."""
 
 from __future__ import annotations
 
@@ -105,9 +105,34 @@ def _repeat(text: bytearray, at: int, rand: random.Random) -> None:
 
 def _insert(text: bytearray, at: int, rand: random.Random) -> None:
     text[at:at] = rand.choice(
-        (b" ", b"\n", b"\t", b"\r", b"0", b"-", b"+", b".0", b"e0", b",", b'"', b"\\", b"\\u0041", b"\\ud83c", b"\\u0000",
-         b"\xef\xbb\xbf", b"NaN", b"null", b"true", b"[]", b"{}", b'"a":1,', b"/**/", b"\xe2\x9c\xbf", b"\xed\xa0\x80")
-    )  # fmt: skip
+        (
+            b" ",
+            b"\n",
+            b"\t",
+            b"\r",
+            b"0",
+            b"-",
+            b"+",
+            b".0",
+            b"e0",
+            b",",
+            b'"',
+            b"\\",
+            b"\\u0041",
+            b"\\ud83c",
+            b"\\u0000",
+            b"\xef\xbb\xbf",
+            b"NaN",
+            b"null",
+            b"true",
+            b"[]",
+            b"{}",
+            b'"a":1,',
+            b"/**/",
+            b"\xe2\x9c\xbf",
+            b"\xed\xa0\x80",
+        )
+    )
 
 
 def _digit(text: bytearray, at: int, rand: random.Random) -> None:
@@ -197,7 +222,9 @@ def _change_shape(document: Document, names: list[str], rand: random.Random) -> 
 
 def _change_dtype(document: Document, names: list[str], rand: random.Random) -> None:
     entry = document[rand.choice(names)]
-    entry["dtype"] = rand.choice(("F16", "BF16", "I16", "F32", "I32", "F64", "U8", "F33", "f32", "", None, 4, ["F32"], "F4"))
+    entry["dtype"] = rand.choice(
+        ("F16", "BF16", "I16", "F32", "I32", "F64", "U8", "F33", "f32", "", None, 4, ["F32"], "F4")
+    )
 
 
 def _change_fields(document: Document, names: list[str], rand: random.Random) -> None:
@@ -210,7 +237,21 @@ def _change_fields(document: Document, names: list[str], rand: random.Random) ->
 
 def _rename(document: Document, names: list[str], rand: random.Random) -> None:
     name = rand.choice(names)
-    new = ("", "\0", "a\nb", "../../x", "é", "a" * 256, "a" * 257, " ", "\x7f", "\ud800", name + ".", "__metadata__", "<b>")
+    new = (
+        "",
+        "\0",
+        "a\nb",
+        "../../x",
+        "é",
+        "a" * 256,
+        "a" * 257,
+        " ",
+        "\x7f",
+        "\ud800",
+        name + ".",
+        "__metadata__",
+        "<b>",
+    )
     document[rand.choice(new)] = document.pop(name)
 
 
@@ -218,7 +259,11 @@ def _add_empty(document: Document, names: list[str], rand: random.Random) -> Non
     """A tensor of no numbers, where it may stand or where it may not."""
     places = [end for name in names for end in document[name]["data_offsets"]]
     at = rand.choice((*places, 1, 3))
-    document["empty"] = {"dtype": "F32", "shape": rand.choice(([0], [0, 4], [2**31, 0], [2**62, 0])), "data_offsets": [at, at]}
+    document["empty"] = {
+        "dtype": "F32",
+        "shape": rand.choice(([0], [0, 4], [2**31, 0], [2**62, 0])),
+        "data_offsets": [at, at],
+    }
 
 
 def _drop(document: Document, names: list[str], rand: random.Random) -> None:
@@ -226,16 +271,45 @@ def _drop(document: Document, names: list[str], rand: random.Random) -> None:
 
 
 def _change_metadata(document: Document, names: list[str], rand: random.Random) -> None:
-    wrong: list[Any] = [1, None, [], {}, True, "\ud800", "\ud83c\udf3f", "🌿", "\0", "x" * 5000, "é", json.dumps({"a": [1]})]
+    wrong: list[Any] = [
+        1,
+        None,
+        [],
+        {},
+        True,
+        "\ud800",
+        "\ud83c\udf3f",
+        "🌿",
+        "\0",
+        "x" * 5000,
+        "é",
+        json.dumps({"a": [1]}),
+    ]
     value = rand.choice(wrong)
     document["__metadata__"] = rand.choice(({"k": value}, {"k": "v", "more": value}, {str(value): "v"}, value, {}))
 
 
 DOCUMENT_CHANGES = (
-    _reorder, _swap_offsets, _change_number, _change_number, _change_shape, _change_dtype, _change_fields, _rename,
-    _add_empty, _drop, _change_metadata,
-)  # fmt: skip
+    _reorder,
+    _swap_offsets,
+    _change_number,
+    _change_number,
+    _change_shape,
+    _change_dtype,
+    _change_fields,
+    _rename,
+    _add_empty,
+    _drop,
+    _change_metadata,
+)
 CHANGES: tuple[Callable[[bytes, random.Random], bytes], ...] = (
     *map(_in_header, (_flip, _overwrite, _cut, _repeat, _insert, _digit, _space_between, _escape_a_letter)),
-    _pad, _length, _ends, _document, _document, _document, _document, _document,
-)  # fmt: skip
+    _pad,
+    _length,
+    _ends,
+    _document,
+    _document,
+    _document,
+    _document,
+    _document,
+)
