@@ -48,8 +48,8 @@ def inspect_adapter(path: str | Path) -> AdapterInfo:
 def describe(header: Header, grouped: Grouped, name: str, read: Read, hashes: Callable[[], Hashes]) -> AdapterInfo:
     """The info of a file whose header is grouped by module; `read` gives the bytes of a tensor.
 
-    Everything that the header decides is decided before the file is hashed. Raises AdapterUnsupported for a kind of file
-    that cannot be applied, AdapterInvalid for a layer that is not whole, or of a rank, an alpha or a type that none has.
+    Everything that the header decides is decided before the file is hashed. Raises AdapterUnsupported for a kind of
+    file that cannot be applied, AdapterInvalid for a layer that is not whole or whose rank, alpha or type is none.
     """
     refuse_unsupported(name, header, grouped)
     layers, alphas = check_layers(header, grouped, read)
