@@ -9,7 +9,7 @@ from typing import Literal
 
 from . import EngineConfig, EngineError, Request, inspect_adapter, run
 from .config import BUILTIN
-from .types import SAMPLERS, SCHEDULES
+from .types import SAMPLERS, SCHEDULES, AdapterInfo
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -53,6 +53,8 @@ def _generate(args: argparse.Namespace) -> int:
         print(f"{target}: {picture.width}x{picture.height}, seed {picture.seed}")
     for report in result.reports:
         print(report)
+    for note in result.notes:
+        print(note, file=sys.stderr)
     print(f"{result.seconds:.1f} s")
     return 0
 
@@ -60,13 +62,28 @@ def _generate(args: argparse.Namespace) -> int:
 def _inspect(args: argparse.Namespace) -> int:
     for path in args.files:
         info = inspect_adapter(path)
-        parts = ", ".join(f"{count} in {part}" for part, count in info.modules.items())
-        print(f"{path}: {info.format} for {info.family or 'an unknown base model'}, {info.size:,} bytes")
-        print(f"  ranks {', '.join(map(str, info.ranks))}; layers: {parts}")
-        print(f"  trigger words: {', '.join(info.triggers) or 'none stated'}")
-        print(f"  by {info.author or 'an unknown author'}, licence {info.license or 'not stated'}")
-        print(f"  SHA-256 {info.sha256}\n  AutoV3  {info.tensor_sha256[:12]}")
+        print(f"{path}: {info.format} for {' or '.join(info.fits) or 'an unknown base model'}, {info.size:,} bytes")
+        for what, text in _facts(info).items():
+            print(f"  {what:<14}{text}")
+        for note in info.notes:
+            print(f"  note: {note}")
     return 0
+
+
+def _facts(info: AdapterInfo) -> dict[str, str]:
+    return {
+        "title": info.title or "not stated",
+        "author": info.author or "not stated",
+        "licence": info.license or "not stated",
+        "layers": ", ".join(f"{count} in {part}" for part, count in info.modules.items()),
+        "ranks": ", ".join(map(str, info.ranks)) or "none",
+        "alphas": ", ".join(f"{alpha:g}" for alpha in info.alphas) or "none",
+        "trigger words": ", ".join(info.triggers) or "none stated",
+        "trained": ", ".join(f"{what} {text}" for what, text in info.trained.items()) or "not stated",
+        "SHA-256": info.sha256,
+        "tensor hash": info.tensor_sha256,
+        "AutoV1, 2, 3": f"{info.autov1}, {info.autov2}, {info.autov3}",
+    }
 
 
 def _bench(args: argparse.Namespace) -> int:

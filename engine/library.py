@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from .adapters.hashes import hashes_of_file
 from .adapters.header import read_header
-from .adapters.inspect import file_hashes
 from .config import BUILTIN_FOLDER
 from .errors import AdapterError, AdapterNotFound
 from .types import AdapterUse
@@ -143,6 +143,7 @@ def _aliases_of(path: Path) -> frozenset[str]:
 
 def _hashes_of(path: Path) -> tuple[str, str]:
     try:
-        return file_hashes(path, read_header(path).data_start)
+        found = hashes_of_file(path, read_header(path).data_start)
     except AdapterError:
         return "", ""
+    return found.sha256, found.tensor_sha256

@@ -191,10 +191,19 @@ class AdapterReport:
     embeddings: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        embeddings = f"embeddings {', '.join(self.embeddings)}" if self.embeddings else ""
-        unknown = f"{len(self.unknown)} keys unknown" if self.unknown else ""
-        said = (f"{self.name}: {self.applied} of {self.layers} layers", embeddings, unknown, *self.notes)
+        said = (
+            f"{self.name}: {self.applied} of {self.layers} layers",
+            f"embeddings {', '.join(self.embeddings)}" if self.embeddings else "",
+            self._ignored(),
+            f"{len(self.unknown)} keys unknown" if self.unknown else "",
+            *self.notes,
+        )
         return ", ".join(filter(None, said))
+
+    def _ignored(self) -> str:
+        reasons = list(dict.fromkeys(self.ignored.values()))
+        told = "; ".join(reasons[:2]) + (" and more" if len(reasons) > 2 else "")
+        return f"{len(self.ignored)} keys ignored ({told})" if reasons else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,8 +227,10 @@ class Result:
 class AdapterInfo:
     """What the header of an adapter file says, without reading its tensors.
 
-    `family` is told by tensor shapes: "SD 1.5", "SD 2", "SDXL", "built-in", or "" where they do not tell.
-    `modules` counts layers by part: unet, text_encoder, text_encoder_2. `triggers` come most frequent first.
+    `family` is told by tensor shapes: "SD 1.5", "SD 2", "SDXL", "built-in", or "" where they do not tell; `fits` are
+    all families that the shapes allow. `modules` counts layers by part: unet, text_encoder, text_encoder_2. `triggers`
+    come most frequent first. `trained` is what the metadata states about the training (what -> a text fit to show), and
+    `notes` are sentences about metadata that cannot be read or that the tensors contradict.
     """
 
     name: str
@@ -234,6 +245,21 @@ class AdapterInfo:
     title: str = ""
     author: str = ""
     license: str = ""
+    alphas: tuple[float, ...] = ()
+    autov1: str = ""
+    fits: tuple[str, ...] = ()
+    trained: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def autov2(self) -> str:
+        """The name that Civitai gives to the first ten digits of the file's SHA-256."""
+        return self.sha256[:10]
+
+    @property
+    def autov3(self) -> str:
+        """The first twelve digits of the tensor hash, which changes of the metadata leave as it is."""
+        return self.tensor_sha256[:12]
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from .database import Database
 from .files import AdapterFolder
 from .models import EntryRow, FileRow
 
+IN_MORE = ("alphas", "autov1", "fits", "trained", "notes")  # facts nobody searches by; older rows have none
 PRIVATE, GUILD, EVERYONE = "private", "guild", "everyone"
 NEAREST = case((EntryRow.visibility == PRIVATE, 0), (EntryRow.visibility == GUILD, 1), else_=2)
 """Of two visible entries with the same name one's own comes first, then the server's, then everyone's."""
@@ -121,11 +122,13 @@ async def _entry_row(session: AsyncSession, scope: str, name: str) -> EntryRow |
 
 
 def _file_row(info: AdapterInfo) -> FileRow:
-    return FileRow(**asdict(info) | {"ranks": list(info.ranks), "triggers": list(info.triggers)})
+    kept = asdict(info) | {"ranks": list(info.ranks), "triggers": list(info.triggers)}
+    return FileRow(more={name: kept.pop(name) for name in IN_MORE}, **kept)
 
 
 def _entry(row: EntryRow) -> CatalogEntry:
     file = row.file
+    more = file.more
     info = AdapterInfo(
         name=file.name,
         sha256=file.sha256,
@@ -139,5 +142,10 @@ def _entry(row: EntryRow) -> CatalogEntry:
         title=file.title,
         author=file.author,
         license=file.license,
+        alphas=tuple(more.get("alphas", ())),
+        autov1=more.get("autov1", ""),
+        fits=tuple(more.get("fits", ())),
+        trained=more.get("trained", {}),
+        notes=tuple(more.get("notes", ())),
     )
     return CatalogEntry(row.id, row.name, row.owner_id, row.guild_id, row.visibility, info, row.created_at, row.uses)

@@ -72,6 +72,7 @@ class FileRow(Base):
     title: Mapped[str] = mapped_column(Text)
     author: Mapped[str] = mapped_column(Text)
     license: Mapped[str] = mapped_column(Text)
+    more: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
 
 
 class EntryRow(Base):

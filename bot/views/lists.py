@@ -37,17 +37,21 @@ def adapter(entry: CatalogEntry) -> Card:
     info = entry.info
     modules = ", ".join(f"{count} in {part}" for part, count in info.modules.items())
     facts = {
-        "fits": _family(entry),
+        "fits": _family(entry) or safe(" or ".join(info.fits), 80),
         "trigger words": _triggers(entry, TRIGGERS_SHOWN),
         "format": safe(info.format, 100),
         "rank": ", ".join(map(str, info.ranks[:8])),
+        "alpha": ", ".join(f"{alpha:g}" for alpha in info.alphas[:8]),
         "layers": safe(modules, 200),
         "size": f"{info.size / 1024:.0f} KB" if info.size < 1 << 20 else f"{info.size / (1 << 20):.1f} MB",
         "title": safe(info.title, 200),
         "made by": safe(info.author, 100) or ("comes with the bot" if entry.owner_id is None else ""),
         "licence": safe(info.license, 100),
+        "trained": safe(", ".join(f"{what} {text}" for what, text in info.trained.items()), 400),
+        "note": safe("; ".join(info.notes), 200),
         "used": f"{entry.uses} times",
         "sha256": code(info.sha256[:12], 12),
+        "AutoV3": code(info.autov3, 12),
     }
     said = [code(entry.name, 60), *(f"{name}: {value}" for name, value in facts.items() if value)]
     return Card(ui.TextDisplay("\n".join([*said, f"-# Write {code(f'<lora:{entry.name}:0.8>', 90)} in a prompt."])))

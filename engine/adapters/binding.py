@@ -52,7 +52,7 @@ def bind(adapter: Adapter, table: Mapping[str, Target], family: str, device: tor
 
     Raises AdapterMismatch (another family, a shape that does not fit) or AdapterInvalid (no proper set of tensors).
     """
-    if adapter.info.family and adapter.info.family != family:
+    if adapter.info.fits and family not in adapter.info.fits:
         raise AdapterMismatch(_mismatch(adapter, family))
     layers, ignored, unknown = _gather(adapter, table)
     changes: dict[str, Change] = {}
@@ -67,7 +67,7 @@ def bind(adapter: Adapter, table: Mapping[str, Target], family: str, device: tor
     changed = {name.removesuffix(".bias") for name in changes}
     strange = sum(find(table, module) is None for module in adapter.modules)
     names = tuple(embedding.name for embedding in adapter.embeddings)
-    report = AdapterReport(adapter.name, len(changed), len(layers) + strange, ignored, tuple(unknown), names)
+    report = AdapterReport(adapter.name, len(changed), len(layers) + strange, ignored, tuple(unknown), embeddings=names)
     return Bound(changes, (*applied, *adapter.embedding_keys), adapter.metadata, report)
 
 
@@ -140,5 +140,5 @@ def _settings(peft: Mapping[str, Any], target: Target) -> dict[str, Any]:
 
 
 def _mismatch(adapter: Adapter, family: str) -> str:
-    made_for = f"made for {adapter.info.family}" if adapter.info.family else "made for another kind of model"
+    made_for = f"made for {' or '.join(adapter.info.fits) or 'another kind of model'}"
     return f"{adapter.name} is {made_for}; this base model is {family}. Pick an adapter for {family}."

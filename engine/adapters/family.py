@@ -1,17 +1,21 @@
-"""Which base models an adapter fits, told by the width of cross-attention."""
+"""Which base models an adapter fits, told by the shapes of its layers."""
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from .layers import Layer
+from .layout import LAYOUTS, Module, spelled_modules
+from .spelling import underscored
+
 # cross_attention_dim -> family
-FAMILIES: Mapping[int, str] = {96: "built-in", 768: "SD 1.5", 1024: "SD 2", 2048: "SDXL"}
+FAMILIES: Mapping[int, str] = {layout.cross: family for family, layout in LAYOUTS.items()}
 # attn2's k and v in every spelling; of the positional one's nine layers a block they are the seventh and the eighth
 _CROSS_ATTENTION = re.compile(r".*attn2[._](?:processor\.)?to_[kv](?:_lora)?")
 _POSITIONAL = re.compile(r"unet:(\d+)")
-Shapes = Mapping[str, tuple[int, ...]]  # role -> shape
 
 
 def family_of_width(width: int) -> str:
@@ -23,25 +27,33 @@ def family_of_pipeline(pipeline: Any) -> str:
     return family_of_width(int(pipeline.unet.config.cross_attention_dim))
 
 
-def family_of_shapes(modules: Mapping[str, Shapes]) -> str:
-    """The family that the shapes of the cross-attention layers (module -> role -> shape) tell, or "" without any."""
-    for module, shapes in modules.items():
-        counted = _POSITIONAL.fullmatch(module)
-        if _CROSS_ATTENTION.fullmatch(module) or (counted and int(counted[1]) % 9 in (6, 7)):
-            width = _inputs(shapes)
-            if width:
-                return family_of_width(width)
-    return ""
+def families_of_layers(layers: Mapping[str, Layer]) -> tuple[str, ...]:
+    """The families that the layers (the file's spelling -> layer) fit best; none where nothing about them is known.
+
+    The inputs of cross-attention tell it alone. A file without them (rotations, gains, norms, a text encoder) is
+    compared with the modules of every family, and some fit two: SD 1.5 and 2 have the same norms.
+    """
+    widths = Counter(layer.columns for module, layer in layers.items() if layer.columns and _crosses(module))
+    if widths:
+        return (family_of_width(widths.most_common(1)[0][0]),)
+    fitting = {family: _num_fitting(layers, spelled_modules(family)) for family in LAYOUTS}
+    most = max(fitting.values())
+    return tuple(family for family, number in fitting.items() if number == most > 0)
 
 
-def _inputs(shapes: Shapes) -> int:
-    """How many inputs the layer has, as far as its tensors tell; 0 where they do not (OFT, IA3 on the output)."""
-    for role in ("down", "hada_w1_b", "diff"):
-        if len(shapes.get(role, ())) >= 2:
-            return shapes[role][1]
-    if "b1" in shapes and "b2" in shapes and len(shapes["b1"]) >= 2 and len(shapes["b2"]) >= 2:
-        rank_first = shapes["b1"][0] < shapes["b1"][1]  # the older layout
-        return shapes["b1" if rank_first else "b2"][1]
-    left = shapes.get("lokr_w1") or shapes.get("lokr_w1_b") or ()
-    right = shapes.get("lokr_w2") or shapes.get("lokr_w2_b") or ()
-    return left[1] * right[1] if len(left) >= 2 and len(right) >= 2 else 0
+def _crosses(module: str) -> bool:
+    counted = _POSITIONAL.fullmatch(module)
+    return bool(_CROSS_ATTENTION.fullmatch(module) or (counted and int(counted[1]) % 9 in (6, 7)))
+
+
+def _num_fitting(layers: Mapping[str, Layer], modules: Mapping[str, Module]) -> int:
+    found = ((layer, modules.get(underscored(name))) for name, layer in layers.items())
+    return sum(module is not None and _fits(layer, module) for layer, module in found)
+
+
+def _fits(layer: Layer, module: Module) -> bool:
+    """As far as the layer's tensors tell; IA3 is as long as the outputs or as the inputs."""
+    if layer.either:
+        return layer.either in (module.rows, module.inputs)
+    columns = (0, module.inputs * module.kernel)
+    return layer.rows in (0, module.rows) and layer.columns in columns

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,9 +12,13 @@ import torch
 
 from ..errors import AdapterInvalid
 from ..types import AdapterInfo
+from .check import MAX_SCALE, NUMBERS, peft_settings
 from .embedding import Inversion, bundled
+from .formats import load_change
+from .hashes import hashes_of
 from .header import Header, TensorEntry, parse_header, read_header
 from .inspect import describe
+from .layers import layer_of
 from .naming import Grouped, group
 
 DTYPES: Mapping[str, torch.dtype] = {
@@ -33,6 +36,11 @@ DTYPES: Mapping[str, torch.dtype] = {
     "BOOL": torch.bool,
 }
 EMBEDDING = "bundle_emb."
+LARGEST = 65504.0  # of float16, in which a server may draw
+INNER = {"down", "mid", *(f"{kind}_{end}" for kind in ("hada", "lokr") for end in ("w1_b", "w2_b", "t1", "t2"))}
+PRODUCTS = (
+    INNER | {"up", "alpha", "scale", "hada_w1_a", "hada_w2_a"} | {f"lokr_w{i}{end}" for i in "12" for end in ("", "_a")}
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,8 +73,9 @@ class Adapter:
 
 
 def read_adapter(path: str | Path, *, sha256: str = "", name: str = "") -> Adapter:
-    """The whole file, checked: safetensors throughout, every number finite. With `sha256`, the bytes must have it.
-    `name` is what people call it, the file's stem unless given.
+    """The whole file, checked: safetensors throughout, layers whole, numbers that float16 can hold.
+
+    With `sha256`, the bytes must have it. `name` is what people call it, the file's stem unless given.
 
     Raises AdapterInvalid or AdapterUnsupported, saying what is wrong.
     """
@@ -75,14 +84,17 @@ def read_adapter(path: str | Path, *, sha256: str = "", name: str = "") -> Adapt
     data = bytearray(path.read_bytes())
     length = int.from_bytes(data[:8], "little")
     header = parse_header(bytes(data[8 : 8 + length]), len(data) - 8 - length, path.name)
-    digest = hashlib.sha256(data).hexdigest()
-    if sha256 and digest != sha256:
-        raise AdapterInvalid(f"{path.name} has changed on disk: its hash is {digest[:12]}, not {sha256[:12]}.")
-    tensor_digest = hashlib.sha256(memoryview(data)[header.data_start :]).hexdigest()
+    hashes = hashes_of(data, header.data_start)
+    if sha256 and hashes.sha256 != sha256:
+        raise AdapterInvalid(f"{path.name} has changed on disk: its hash is {hashes.sha256[:12]}, not {sha256[:12]}.")
     grouped = group(header.tensors)
-    info = describe(header, grouped, name or path.stem, len(data), digest, tensor_digest)
+    info = describe(header, grouped, name or path.stem, lambda entry: _bytes(data, header, entry), lambda: hashes)
     brought = [key for key in grouped.unsplit if _is_embedding(key, header.metadata)]
-    embeddings, used, ignored = bundled({key: _tensor(data, header, key, path.name) for key in brought}, info.name)
+    vectors = {key: _tensor(data, header, header.tensors[key]) for key in brought}
+    for key, tensor in vectors.items():
+        if tensor.is_floating_point() and not tensor.float().isfinite().all():
+            raise AdapterInvalid(f"{path.name}: {key} holds numbers that are not finite.")
+    embeddings, used, ignored = bundled(vectors, info.name)
     return Adapter(
         path=path,
         info=info,
@@ -91,7 +103,7 @@ def read_adapter(path: str | Path, *, sha256: str = "", name: str = "") -> Adapt
         metadata=tuple(header.metadata),
         ignored=ignored,
         unsplit=tuple(key for key in grouped.unsplit if key not in brought),
-        peft=_peft_settings(header.metadata),
+        peft=peft_settings(header.metadata, path.name),
         embeddings=embeddings,
         embedding_keys=used,
     )
@@ -105,28 +117,48 @@ def _is_embedding(key: str, metadata: Mapping[str, str]) -> bool:
 def _tensors(data: bytearray, header: Header, grouped: Grouped, name: str) -> dict[str, dict[str, torch.Tensor]]:
     modules: dict[str, dict[str, torch.Tensor]] = {}
     for module, roles in grouped.modules.items():
-        modules[module] = {role: _tensor(data, header, key, name) for role, key in roles.items()}
+        modules[module] = {role: _tensor(data, header, header.tensors[key]) for role, key in roles.items()}
+        _check_numbers(module, modules[module], roles, name)
     return modules
 
 
-def _tensor(data: bytearray, header: Header, key: str, name: str) -> torch.Tensor:
-    entry: TensorEntry = header.tensors[key]
-    dtype, count = DTYPES[entry.dtype], entry.end - entry.start
-    if count == 0:
-        raise AdapterInvalid(f"Tensor {key!r} of {name} is empty.")
-    start = header.data_start + entry.start
-    flat = torch.frombuffer(data[start : start + count], dtype=torch.uint8).view(dtype)
-    tensor = flat.reshape(entry.shape)
-    if not bool(torch.isfinite(tensor.float()).all()):
-        raise AdapterInvalid(f"Tensor {key!r} of {name} holds NaN or infinity: the file is damaged.")
-    return tensor
+def _bytes(data: bytearray, header: Header, entry: TensorEntry) -> bytearray:
+    return data[header.data_start + entry.start : header.data_start + entry.end]
 
 
-def _peft_settings(metadata: Mapping[str, str]) -> dict[str, Any]:
-    """What diffusers >= 0.34 writes about alpha and rsLoRA, by "<component>.<setting>"."""
-    text = metadata.get("lora_adapter_metadata", "{}")
-    try:
-        settings = json.loads(text)
-    except ValueError as error:
-        raise AdapterInvalid(f"The metadata lora_adapter_metadata cannot be read: {error}.") from error
-    return settings if isinstance(settings, dict) else {}
+def _tensor(data: bytearray, header: Header, entry: TensorEntry) -> torch.Tensor:
+    flat = torch.frombuffer(_bytes(data, header, entry), dtype=torch.uint8).view(DTYPES[entry.dtype])
+    return flat.reshape(entry.shape)
+
+
+def _check_numbers(module: str, tensors: Mapping[str, torch.Tensor], keys: Mapping[str, str], name: str) -> None:
+    """Every factor, and what they make together, is finite also once cast to float16. Raises AdapterInvalid."""
+    largest: dict[str, float] = {}
+    for role, tensor in tensors.items():
+        if role in NUMBERS or not tensor.is_floating_point():
+            continue  # `check` has seen the single numbers
+        largest[role] = float((tensor.float() if tensor.element_size() == 1 else tensor).abs().max())
+        if not largest[role] <= LARGEST:  # nor is NaN
+            what = f"{largest[role]:g}, which float16 cannot hold" if largest[role] > LARGEST else "NaN"
+            raise AdapterInvalid(f"Tensor {keys[role]!r} of {name} holds {what}: the file is damaged.")
+    if _bound(tensors, largest) > LARGEST and not _product_fits(module, tensors):
+        raise AdapterInvalid(f"Layer {module} of {name} makes numbers that float16 cannot hold: the file is damaged.")
+
+
+def _bound(tensors: Mapping[str, torch.Tensor], largest: Mapping[str, float]) -> float:
+    """No number of D = s * (product of factors) is larger; 0 for what is no product or does not set its own size."""
+    if not tensors.keys() <= PRODUCTS:
+        return 0.0
+    factors = [MAX_SCALE, *largest.values()]
+    for role, tensor in tensors.items():
+        if role in INNER:  # as many products are summed
+            factors.append(tensor.shape[0])
+    return math.prod(factors)
+
+
+def _product_fits(module: str, tensors: Mapping[str, torch.Tensor]) -> bool:
+    """Whether the product, multiplied out, stays within float16."""
+    layer = layer_of(module, {role: tuple(tensor.shape) for role, tensor in tensors.items()})
+    total = torch.zeros(layer.rows, layer.columns)
+    load_change(module, tensors, {}).add_to(total, total, 1.0)
+    return bool(total.abs().max() <= LARGEST)

@@ -60,6 +60,10 @@ KNOWN_FORMATS: dict[str, str] = {
     "boft_s": "PEFT BOFT",
     "vera_lambda_b": "VeRA",
     "vera_lambda_d": "VeRA",
+    "lora_E": "PEFT AdaLoRA",
+    "lora_A": "PEFT AdaLoRA",
+    "lora_B": "PEFT AdaLoRA",
+    "hra_u": "PEFT HRA",
     "lora_embedding_A": "PEFT embedding",
     "lora_embedding_B": "PEFT embedding",
 }
@@ -67,17 +71,23 @@ KNOWN_FORMATS: dict[str, str] = {
 FOREIGN: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(sign), name)
     for sign, name in (
-        (r"double_blocks|single_blocks|single_transformer_blocks", "Flux"),
+        (r"double_stream_blocks|single_stream_blocks", "HiDream"),
+        (r"joint_transformer_blocks", "AuraFlow"),
+        (r"double_blocks|single_blocks|single_transformer_blocks|guidance_in[._]", "Flux"),
         (r"joint_blocks|lora_te3_|^text_encoder_3\.|^text_encoders\.t5", "Stable Diffusion 3"),
         (
-            r"^(base_model\.model\.)?(transformer\.)?transformer_blocks\.|^lora_transformer_",
-            "Stable Diffusion 3 or Flux",
+            r"^(base_model\.model\.|transformer\.|diffusion_model\.)*transformer_blocks\.|^lora_transformer_"
+            r"|^(lora_unet|lycoris)_transformer_blocks_",
+            "Stable Diffusion 3 or Flux, or another transformer",
         ),
-        (r"diffusion_model\.blocks\.\d|^lora_unet_blocks_\d", "a video model (Wan)"),
-        (r"lora_controlnet|^control_model\.", "ControlNet (a control-LoRA)"),
+        (r"^(diffusion_model\.|transformer\.)blocks\.\d|^lora_unet_blocks_\d", "a video model (Wan)"),
+        (r"^(diffusion_model\.|transformer\.)layers\.\d|^lora_unet_layers_\d", "another transformer (Lumina, Z-Image)"),
+        (r"^lora_prior_", "Stable Cascade"),
+        (r"motion_modules", "AnimateDiff (a motion module)"),
+        (r"lora_controlnet|^control_model\.|controlnet_cond_embedding", "ControlNet (a control-LoRA)"),
         (r"lllite_", "ControlNet (ControlNet-LLLite)"),
         (r"ip_adapter|^image_proj\.|to_[kv]_ip\.", "image prompts (IP-Adapter)"),
-        (r"^\d+\.\d*\.?(linear|0\.|1\.)", "the WebUI (a hypernetwork)"),
+        (r"^\d{3,4}\.\d*\.?(linear|0\.|1\.)", "the WebUI (a hypernetwork)"),
         (r"^model\.diffusion_model\.|^first_stage_model\.", "nothing else (a whole checkpoint)"),
     )
 )

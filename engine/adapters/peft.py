@@ -64,7 +64,9 @@ class PeftMixer:
                 self._pipeline.load_lora_weights(str(adapter.path), adapter_name=name)
             layers = len(adapter.modules)
             names = tuple(embedding.name for embedding in adapter.embeddings)
-            self._loaded[name] = AdapterReport(adapter.name, layers, layers, adapter.ignored, adapter.unsplit, names)
+            self._loaded[name] = AdapterReport(
+                adapter.name, layers, layers, adapter.ignored, adapter.unsplit, embeddings=names
+            )
         return self._loaded[name]
 
 

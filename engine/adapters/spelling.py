@@ -7,19 +7,27 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
 
 KOHYA_UNET = ("lora_unet_", "oft_unet_", "lycoris_")  # what stands before a name whose dots became underscores
 KOHYA_TEXT = ("lora_te_", "lora_te1_", "lora_te2_", "oft_te_", "oft_te1_", "oft_te2_")
+_UNDERSCORED = tuple(prefix[:-1] + end for prefix in (*KOHYA_UNET, *KOHYA_TEXT) for end in "_.")
 _PROCESSOR = re.compile(r"(.+\.attn[12])\.(to_q|to_k|to_v|to_out)(?:\.0)?")
 _TEXT_ATTENTION = re.compile(r"(.+\.self_attn)\.(q|k|v|out)_proj")
 
 
-def unet_spellings(name: str, layers: int, unet: Any) -> Iterator[str]:
-    """`name` is diffusers' own: down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"""
+def underscored(module: str) -> str:
+    """A module as kohya spells it where its prefix says so: some files have dots behind that prefix."""
+    return module.replace(".", "_") if module.startswith(_UNDERSCORED) else module
+
+
+def unet_spellings(name: str, layers: int, up_attention: tuple[bool, ...]) -> Iterator[str]:
+    """`name` is diffusers' own: down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q
+
+    The UNet has `layers` blocks a level on the way down, and attention on those levels of the way up.
+    """
     for prefix in KOHYA_UNET:
         yield prefix + name.replace(".", "_")
-    ldm = ldm_name(name, layers, _levels_with_attention(unet))
+    ldm = ldm_name(name, layers, up_attention)
     if ldm:
         yield "lora_unet_" + ldm.replace(".", "_")
         yield "oft_unet_" + ldm.replace(".", "_")
@@ -72,10 +80,6 @@ def positions(component: str, names: Iterable[str]) -> Iterator[tuple[str, str]]
 
 def _cut(name: str, inners: Iterable[str]) -> tuple[str, str]:
     return next(((name[: -len(inner) - 1], inner) for inner in inners if name.endswith("." + inner)), ("", ""))
-
-
-def _levels_with_attention(unet: Any) -> tuple[bool, ...]:
-    return tuple("Attn" in kind for kind in unet.config.up_block_types)
 
 
 _INNER = (

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from .spelling import KOHYA_TEXT, KOHYA_UNET, positions, text_spellings, unet_spellings
+from .spelling import positions, text_spellings, underscored, unet_spellings
 
 COMPONENTS = ("unet", "text_encoder", "text_encoder_2")
 LAYERS = torch.nn.Linear | torch.nn.Conv2d | torch.nn.GroupNorm | torch.nn.LayerNorm
@@ -46,10 +46,13 @@ def key_table(pipeline: Any) -> dict[str, Target]:
         if model is None:
             continue
         layers = getattr(model.config, "layers_per_block", 2)
+        up_attention = tuple("Attn" in kind for kind in getattr(model.config, "up_block_types", ()))
         targets = {target.module: target for target in _targets(component, model)}
         for name, target in targets.items():
             spellings = (
-                unet_spellings(name, layers, model) if component == "unet" else text_spellings(component, name, double)
+                unet_spellings(name, layers, up_attention)
+                if component == "unet"
+                else text_spellings(component, name, double)
             )
             _add(table, spellings, target)
         if not double:  # the first format of all is older than models with two encoders
@@ -60,13 +63,7 @@ def key_table(pipeline: Any) -> dict[str, Target]:
 
 def find(table: Mapping[str, Target], spelling: str) -> Target | None:
     """What the spelling means, or None. Kohya's prefix with dots behind it is read as its underscores."""
-    found = table.get(spelling)
-    if found is None and spelling.startswith(_UNDERSCORED):
-        return table.get(spelling.replace(".", "_"))
-    return found
-
-
-_UNDERSCORED = tuple(prefix[:-1] + end for prefix in (*KOHYA_UNET, *KOHYA_TEXT) for end in "_.")
+    return table.get(spelling) or table.get(underscored(spelling))
 
 
 def _targets(component: str, model: torch.nn.Module) -> Iterable[Target]:

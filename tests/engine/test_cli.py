@@ -24,8 +24,14 @@ def test_generate_writes_the_pictures(tmp_path: Path, capsys: pytest.CaptureFixt
 
 def test_errors_are_one_line_and_exit_code_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """No traceback for a typo."""
-    assert main(["generate", "a house <lora:noen:0.8>", "-o", str(tmp_path / "x.png")]) == 1
-    assert capsys.readouterr().err == "AdapterNotFound: No adapter is called 'noen' here. Did you mean neon?\n"
+    assert main(["generate", "a house", "--steps", "0", "-o", str(tmp_path / "x.png")]) == 1
+    assert capsys.readouterr().err == "BadRequest: 0 steps: 1 to 150 are possible.\n"
+
+
+def test_a_bad_tag_is_told_and_the_picture_drawn_without_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["generate", "a house <lora:noen:0.8>", "--steps", "2", "-o", str(tmp_path / "x.png")]
+    assert main(command) == 0
+    assert "Did you mean neon?" in capsys.readouterr().err
 
 
 def test_a_sampler_may_have_its_schedule_behind_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -43,3 +49,5 @@ def test_inspect_says_what_a_file_is(capsys: pytest.CaptureFixture[str]) -> None
     assert "LoRA for built-in" in out
     assert "inkwash" in out
     assert "192 in unet, 12 in text_encoder" in out
+    for fact in ("ranks         5", "alphas        5", "network dim 5", "SHA-256", "tensor hash", "AutoV1, 2, 3"):
+        assert fact in out

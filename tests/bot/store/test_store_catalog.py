@@ -6,6 +6,7 @@ import stat
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 import bot.store.open
 from bot.orders import CatalogEntry
@@ -65,6 +66,18 @@ async def test_what_the_file_says_is_kept_without_loss(store: Store, tmp_path: P
     moss = await store.catalog.find(HERE, "moss")
     assert moss is not None
     assert moss.info == inspect_adapter(path)
+
+
+async def test_a_file_that_an_older_version_kept_is_still_shown(store: Store, tmp_path: Path) -> None:
+    """Its row says less: what was not asked then is empty now."""
+    entry = await store.catalog.add(adapter_file(tmp_path / "moss.safetensors"), "moss", visibility="everyone")
+    assert (entry.info.alphas, entry.info.fits) == ((2.0,), ("built-in",))
+    async with store.catalog._database.write() as session:
+        await session.execute(text("UPDATE adapter_files SET more = '{}'"))
+    moss = await store.catalog.find(HERE, "moss")
+    assert moss is not None
+    assert (moss.info.alphas, moss.info.fits, moss.info.notes) == ((), (), ())
+    assert (moss.info.family, moss.info.ranks) == ("built-in", (2,))
 
 
 async def test_a_file_is_kept_once_by_content_and_read_only(store: Store, tmp_path: Path) -> None:

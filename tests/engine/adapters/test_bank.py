@@ -241,6 +241,8 @@ def test_the_report_says_the_name_that_this_reading_has(bank: AdapterBank, adapt
     """Prepared once for two names, each is told its own."""
     bank.set([(adapter, 1.0)])
     assert bank.set([(read_adapter(adapter.path, name="mine"), 1.0)])[0].name == "mine"
+
+
 def test_block_weights_are_strengths_by_block(bank: AdapterBank, builtin: Any, adapter: Adapter) -> None:
     """A block at 1 is as in the whole adapter, one at 0 as in the base, BASE is the text encoder."""
     base = weights_of(builtin)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 import torch
 
 from engine import AdapterNotFound, builtin_adapter, inspect_adapter
+from engine.adapters.file import read_adapter
 
 from ..files import write_kohya
 
@@ -32,6 +35,45 @@ def test_hashes_are_those_of_the_file_and_of_its_tensor_bytes(tmp_path: Path) ->
     assert inspect_adapter(one).sha256 == hashlib.sha256(one.read_bytes()).hexdigest()
     assert inspect_adapter(one).sha256 != inspect_adapter(two).sha256
     assert inspect_adapter(one).tensor_sha256 == inspect_adapter(two).tensor_sha256
+
+
+def test_the_fields_own_hashes_are_by_their_definitions(tmp_path: Path) -> None:
+    """SHA-256, AutoV1, AutoV2, AutoV3 and the tensor hash, each derived here anew; the library saved the file."""
+    layers = [(f"lora_te_text_model_encoder_layers_{i}_mlp_fc1", torch.empty(3072, 768)) for i in range(12)]
+    path = write_kohya(tmp_path / "one.safetensors", layers, rank=8, metadata={"ss_output_name": "x" * 1000})
+    data = path.read_bytes()
+    assert len(data) > 0x110000, "smaller files have an AutoV1 of nothing"
+    behind_header = data[8 + struct.unpack("<Q", data[:8])[0] :]
+    for info in (inspect_adapter(path), read_adapter(path).info):
+        assert info.sha256 == hashlib.sha256(data).hexdigest()
+        assert info.autov1 == hashlib.sha256(data[1024 * 1024 : 1024 * 1024 + 64 * 1024]).hexdigest()[:8]
+        assert info.autov2 == hashlib.sha256(data).hexdigest()[:10]
+        assert info.tensor_sha256 == hashlib.sha256(behind_header).hexdigest()
+        assert info.autov3 == hashlib.sha256(behind_header).hexdigest()[:12]
+        assert info.size == len(data)
+
+
+@pytest.mark.parametrize("key", ["sshs_model_hash", "modelspec.hash_sha256"])
+def test_a_hash_that_the_metadata_states_is_compared_with_the_files(key: str, tmp_path: Path) -> None:
+    """Stated truly nothing is said; stated of other tensors, the file was changed, and a note says so."""
+    layer = ("lora_te_text_model_encoder_layers_0_mlp_fc1", torch.empty(3072, 768))
+    real = inspect_adapter(write_kohya(tmp_path / "x.safetensors", [layer])).tensor_sha256
+    for stated, noted in ((real, False), (f"0x{real}", False), ("ab" * 32, True), ("no hash", False)):
+        path = write_kohya(tmp_path / "x.safetensors", [layer], metadata={key: stated})
+        assert any("hash" in note for note in inspect_adapter(path).notes) is noted
+
+
+def test_everything_that_is_told_is_json(tmp_path: Path) -> None:
+    """An info goes into a database and over a wire, and comes back as it was."""
+    path = write_kohya(
+        tmp_path / "x.safetensors", [("lora_te_text_model_encoder_layers_0_mlp_fc1", torch.empty(3072, 768))]
+    )
+    info = inspect_adapter(path)
+    back = json.loads(json.dumps(dataclasses.asdict(info)))
+    assert {
+        name: tuple(value) if isinstance(value, list) else value for name, value in back.items()
+    } == dataclasses.asdict(info)
+    assert info.alphas == (2.0,)
 
 
 def test_trigger_words_come_stated_first_then_by_frequency(tmp_path: Path) -> None:

@@ -327,4 +327,4 @@ def test_the_cache_is_bounded_by_bytes(builtin: Any) -> None:
         for text in ("a", "b", "a", "c", "a", "b"):
             known.schedule(parse_prompt(text), 1)
         assert len(calls) == 4
-    assert sum(one.nbytes for one in known._encoded.values()) <= 2 * size
+    assert known._encoded.total <= 2 * size

@@ -1,0 +1,1 @@
+"""Bad input made in quantity, and what the project makes of it."""
