@@ -16,12 +16,15 @@ class EngineConfig:
     """`models` maps a name to a diffusers folder, a Hugging Face id or a .safetensors checkpoint; the built-in model is
     always there as "builtin". `model` is the one used when a request names none.
 
+    `vaes` maps a name to a VAE that a request may choose instead of its model's own, from the same kinds of places.
+
     `adapters` "merge" changes the weights in place (DESIGN §2), "peft" goes through diffusers' load_lora_weights.
     `adapter_folders` are searched for <name>.safetensors and for ab/<sha256>.safetensors. `device` "auto" takes CUDA,
     then MPS, then the CPU. `adapter_cache` is in bytes.
     """
 
     models: Mapping[str, str] = field(default_factory=dict)
+    vaes: Mapping[str, str] = field(default_factory=dict)
     model: str = BUILTIN
     adapter_folders: tuple[Path, ...] = ()
     adapters: Literal["merge", "peft"] = "merge"

@@ -5,13 +5,25 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import NewType
+from typing import TYPE_CHECKING, NewType
 
 from .errors import ERRORS, BadRequest, EngineError
+
+if TYPE_CHECKING:
+    from .grid import Grid
 
 SCHEDULES = ("Karras", "Exponential", "SGM Uniform", "Simple", "Uniform")  # of sigmas; "" is the sampler's own
 NOISES = ("CPU", "NV")  # where noise comes from: PyTorch's CPU generator, or Philox as the WebUI's "NV"
 EMPHASES = ("Original", "No norm")
+LATENT_UPSCALERS = {  # the WebUI's, as torch's interpolation mode and whether it is antialiased
+    "Latent": ("bilinear", False),
+    "Latent (antialiased)": ("bilinear", True),
+    "Latent (bicubic)": ("bicubic", False),
+    "Latent (bicubic antialiased)": ("bicubic", True),
+    "Latent (nearest)": ("nearest", False),
+    "Latent (nearest-exact)": ("nearest-exact", False),
+}
+UPSCALERS = (*LATENT_UPSCALERS, "Lanczos", "Nearest")  # those of pixels need no weights; ESRGAN's would
 SAMPLERS = ("DDIM", "Euler", "Euler a", "DPM++ 2M", "DPM++ 2M Karras", "DPM++ 2M SDE Karras", "UniPC", "Heun")
 MAX_COUNT = 4
 MAX_STEPS = 150
@@ -50,7 +62,7 @@ class AdapterUse:
 
 @dataclass(frozen=True, slots=True)
 class Hires:
-    """A second pass at `scale` times the size: upscaled by `upscaler`, changed by `strength` in `steps` (0: as many)."""
+    """A second pass at `scale` times the size: enlarged by `upscaler`, changed by `strength` in `steps` (0: as many)."""
 
     scale: float = 2.0
     strength: float = 0.7
@@ -61,6 +73,12 @@ class Hires:
         _require(1 < self.scale <= 4, f"Hires fix by {self.scale}: more than 1 and at most 4 is possible.")
         _require(0 <= self.strength <= 1, f"A hires strength of {self.strength}: 0 to 1 is possible.")
         _require(0 <= self.steps <= MAX_STEPS, f"{self.steps} hires steps: 0 to {MAX_STEPS} are possible.")
+        known = ", ".join(UPSCALERS)
+        _require(self.upscaler in UPSCALERS, f"No upscaler is called {self.upscaler!r} here; there are {known}.")
+
+    def side(self, side: int) -> int:
+        """A side in pixels after the second pass: as the WebUI has it, whole pixels, then whole latent cells."""
+        return int(side * self.scale) // 8 * 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +87,9 @@ class Request:
 
     `prompt` may hold `<lora:name:weight>` tags: `engine.prompt.untagged` moves them into `adapters`.
     `image` (PNG, JPEG or WebP bytes) starts from that picture, changed by `strength` (0 keeps it, 1 forgets it).
-    `mask` (same formats) keeps that picture where it is black. Picture i of `count` has seed `seed + i`.
+    `mask` (same formats) keeps that picture where it is black, to the pixel but for `mask_blur`; a mask that is partly
+    transparent counts by what is painted on it, as in the WebUI. Transparency of `image` itself is white paper.
+    Picture i of `count` has seed `seed + i`; a `grid` draws one sheet of cells that differ from this request.
     `clip_skip` counts as the WebUI does: 1 skips nothing, 2 the last layer of the text encoder.
     """
 
@@ -99,6 +119,7 @@ class Request:
     cfg_rescale: float = 0.0
     clip_skip: int = 1
     emphasis: str = "Original"
+    grid: Grid | None = None
 
     def __post_init__(self) -> None:
         for name, text in (("prompt", self.prompt), ("negative prompt", self.negative)):
@@ -129,6 +150,15 @@ class Request:
             ("emphasis", self.emphasis, EMPHASES),
         ):
             _require(value in known, f"No {kind} is called {value!r}; there are {', '.join(filter(None, known))}.")
+        _require(self.mask is None or self.image is not None, "A mask needs the picture that it is for: send both.")
+        if self.hires is not None:
+            sentence = "Hires fix draws the whole picture again, so it cannot keep what a mask keeps; use one of them."
+            _require(self.mask is None, sentence)
+            for side in filter(None, (self.width, self.height)):
+                large = f"Hires fix makes {side} pixels {self.hires.side(side)}; {MAX_SIDE} is the most."
+                _require(self.hires.side(side) <= MAX_SIDE, large)
+        if self.grid is not None:
+            self.grid.cells(self)  # each is a request, and refused like one
         _require(self.sampler in SAMPLERS, f"No sampler is called {self.sampler!r}; there are {', '.join(SAMPLERS)}.")
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from .conditioning import Conditioning, Embedding, matched
+from .inpaint import Kept
 
 OnStep = Callable[[int, int, torch.Tensor], None]  # step, steps, latents worth a preview (rows, 4, h, w)
 
@@ -30,6 +31,8 @@ class Row:
     empty: Embedding
     cfg: float
     preview: torch.Tensor | None = None
+    kept: Kept | None = None  # where a mask keeps the picture that was sent
+    told: torch.Tensor | None = None  # (1, 5, h, w) for an inpainting UNet: see `inpaint.told`
 
     def wanted(self, step: int) -> tuple[tuple[Embedding, float], ...]:
         return _in_force(self.positive, step).parts
@@ -52,9 +55,10 @@ def new_row(
     negative: Sequence[Conditioning],
     empty: Embedding,
     cfg: float,
+    last: int | None = None,
 ) -> Row:
     """A row at its first step. `shape` is (height, width) in latent cells; `start` are the latents of a picture to
-    change by `strength`, or None. Noise is drawn on the CPU in float32, so a seed means the same on every device.
+    change by `strength`, or in the `last` so many of the steps, or None. Noise is drawn on the CPU in float32, so a seed means the same on every device.
     """
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn((1, 4, *shape), generator=generator).to(device, dtype)
@@ -66,6 +70,8 @@ def new_row(
         skipped = (
             (len(timesteps) - min(int(len(timesteps) * strength), len(timesteps))) // scheduler.order * scheduler.order
         )
+        if last is not None:
+            skipped = min(len(timesteps), (steps - last) * scheduler.order)
         timesteps = timesteps[skipped:]
         if hasattr(scheduler, "set_begin_index"):
             scheduler.set_begin_index(skipped)
@@ -101,6 +107,8 @@ def _advance(unet: Any, rows: Sequence[Row], step: int, extra: Callable[[Embeddi
     for row in rows:
         time = row.timesteps[step - 1]
         scaled = row.scheduler.scale_model_input(row.latents, time)
+        if row.told is not None:
+            scaled = torch.cat([scaled, row.told], dim=1)
         parts = [embedding for embedding, _ in row.wanted(step)]
         guided = [row.unwanted(step), *parts] if row.cfg != 1 else parts
         texts += guided
@@ -134,6 +142,8 @@ def _step(row: Row, predicted: torch.Tensor, weights: Sequence[float], time: tor
         noise = unconditional
         for part, weight in zip(parts, weights, strict=True):
             noise = noise + weight * row.cfg * (part - unconditional)
+    if row.kept is not None:
+        noise = row.kept.blended(noise, row.scheduler.scale_model_input(row.latents, time), time)
     output = row.scheduler.step(noise, time, row.latents, **_randomness(row))
     row.latents = output.prev_sample
     row.preview = getattr(output, "pred_original_sample", None)
