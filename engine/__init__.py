@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from .fleet import Fleet as Fleet
     from .fleet import OnEvent as OnEvent
     from .grid import KINDS as KINDS
+    from .grid import MAX_CELLS as MAX_CELLS
     from .grid import Axis as Axis
     from .grid import Grid as Grid
     from .grid import read_axis as read_axis
@@ -94,7 +95,7 @@ _HOMES = {
         OutOfMemory PictureBroken PromptError
     """.split(),
     "fleet": ("Fleet", "OnEvent"),
-    "grid": ("KINDS", "Axis", "Grid", "read_axis"),
+    "grid": ("KINDS", "MAX_CELLS", "Axis", "Grid", "read_axis"),
     "library": ("BUILTIN_ADAPTERS", "builtin_adapter"),
     "prompt": ("ParsedPrompt", "SubPrompt", "parse_prompt", "untagged"),
     "scheduler": ("Scheduler", "Waiting"),

@@ -196,6 +196,7 @@ def _quoted(text: str) -> str:
 
 # --- what the kinds do to a request
 
+
 def _whole(field: str) -> Applied:
     return lambda request, value, axis, adapters: replace(request, **{field: int(value)})
 

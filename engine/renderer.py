@@ -226,9 +226,7 @@ class Renderer:
             sent.bind(row, start, vae, pipeline.unet, seed)
         return rows
 
-    def _larger(
-        self, latents: torch.Tensor, request: Request, hires: Hires, vae: Vae
-    ) -> tuple[Request, list[Row]]:
+    def _larger(self, latents: torch.Tensor, request: Request, hires: Hires, vae: Vae) -> tuple[Request, list[Row]]:
         """The second pass of hires fix, and its rows: the first one's pictures, enlarged, with the same seeds."""
         width, height = size = hires.side(_size(request)[0]), hires.side(_size(request)[1])
         starts = [

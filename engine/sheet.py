@@ -38,7 +38,9 @@ def labelled(pictures: Sequence[Image.Image], columns: Sequence[str], rows: Sequ
 def _cell(size: tuple[int, int], columns: int, rows: int) -> tuple[int, int]:
     """The size of a cell: the picture's, or what lets the sheet stay within MAX_SIDE."""
     width, height = size
-    scale = min(1.0, MAX_SIDE / (columns * (width + GAP) + width // 2), MAX_SIDE / (rows * (height + GAP) + height // 2))
+    scale = min(
+        1.0, MAX_SIDE / (columns * (width + GAP) + width // 2), MAX_SIDE / (rows * (height + GAP) + height // 2)
+    )
     return max(1, int(width * scale)), max(1, int(height * scale))
 
 

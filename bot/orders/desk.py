@@ -8,10 +8,19 @@ from dataclasses import replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Protocol
 
-from engine import AdapterMismatch, AdapterNotFound, AdapterUse, ImageUnreadable, Request, untagged
+from engine import (
+    AdapterMismatch,
+    AdapterNotFound,
+    AdapterUse,
+    BadRequest,
+    Grid,
+    ImageUnreadable,
+    Request,
+    untagged,
+)
 
-from .errors import JobUnknown, NotInMix, QueueFull, TooLate
-from .values import CatalogEntry, Job, Order, Page, Press, Queue, Ticket, Who
+from .errors import CellUnknown, JobUnknown, NotInMix, QueueFull, TooLate
+from .values import CatalogEntry, Job, Order, Page, Press, Price, Queue, Ticket, Who
 
 if TYPE_CHECKING:
     from ..store import Store
@@ -32,15 +41,19 @@ class Line(Protocol):
     async def cancel(self, job_id: str) -> bool: ...
     def ticket(self, job: Job) -> Ticket: ...
     def family(self, model: str = "") -> str: ...
+    def estimate(self, request: Request) -> float | None: ...
 
 
 class Orders:
-    """Every method is one thing a member can ask for. `limit` is how many unfinished jobs one person may have."""
+    """Every method is one thing a member can ask for. `limit` is how many unfinished jobs one person may have, `cells`
+    how many cells a grid.
+    """
 
-    def __init__(self, store: Store, line: Line, *, limit: int = 10) -> None:
+    def __init__(self, store: Store, line: Line, *, limit: int = 10, cells: int = 36) -> None:
         self._store = store
         self._line = line
         self._limit = limit
+        self._cells = cells
 
     async def imagine(self, order: Order) -> Ticket:
         """The order is recorded, and goes in line once `acked`. The same interaction twice is one job."""
@@ -53,13 +66,28 @@ class Orders:
             )
         return self._line.ticket(job)
 
+    async def price(self, request: Request, who: Who) -> Price:
+        """What a request would cost this member, who may order it: nothing is recorded."""
+        request, _ = await self._resolved(untagged(request), who)
+        mine = await self._store.jobs.unfinished(who.member_id)
+        pictures = len(request.grid) if request.grid else request.count
+        return Price(pictures, self._line.estimate(request), len(mine), self._limit)
+
+    async def cell(self, job_id: str, press: Press, place: int) -> Ticket:
+        """One cell of one's own grid is ordered as a picture of its own; `place` counts row by row from 0."""
+        job = await self.open_job(job_id, press.who)
+        _require_image(job.request)
+        grid = job.request.grid
+        if grid is None or not 0 <= place < len(grid):
+            raise CellUnknown("This sheet has no such cell.")
+        return await self.imagine(press.order(grid.cells(job.request)[place], job.id))
+
     async def again(
         self, job_id: str, press: Press, *, vary: bool = False, weights: Mapping[str, float] | None = None
     ) -> Ticket:
         """One's own job is ordered once more: as it was, with another seed (`vary`), or with other weights by name."""
         job = await self.open_job(job_id, press.who)
-        if job.request.image == b"":
-            raise ImageUnreadable("The picture that this started from is no longer kept; send it again with /imagine.")
+        _require_image(job.request)
         request = replace(job.request, seed=None) if vary else job.request
         return await self.imagine(press.order(_reweighted(request, weights or {}), job.id))
 
@@ -130,6 +158,10 @@ class Orders:
 
     async def _resolved(self, request: Request, who: Who) -> tuple[Request, list[CatalogEntry]]:
         """The request with every adapter found in the catalog and fitting the base model."""
+        if request.grid is not None:
+            request, more = await self._resolved_grid(request, request.grid, who)
+        else:
+            more = []
         entries = [await self._entry(use, who) for use in request.adapters]
         family = self._line.family(request.model)
         for entry in entries:
@@ -138,7 +170,21 @@ class Orders:
             replace(use, name=entry.name, sha256=entry.info.sha256)
             for use, entry in zip(request.adapters, entries, strict=True)
         )
-        return replace(request, adapters=_merged(uses)), entries
+        return replace(request, adapters=_merged(uses)), entries + more
+
+    async def _resolved_grid(self, request: Request, grid: Grid, who: Who) -> tuple[Request, list[CatalogEntry]]:
+        """The request with the adapters that its axes name, found like the others."""
+        if len(grid) > self._cells:
+            raise BadRequest(f"This grid has {len(grid)} cells; {self._cells} is the most here.")
+        known = {use.name.casefold(): use for use in (*request.adapters, *grid.adapters)}
+        entries = [await self._entry(known.get(name.casefold(), AdapterUse(name)), who) for name in grid.names]
+        family = self._line.family(request.model)
+        for entry in entries:
+            _require_fit(entry, family)
+        uses = tuple(
+            AdapterUse(name, sha256=entry.info.sha256) for name, entry in zip(grid.names, entries, strict=True)
+        )
+        return replace(request, grid=replace(grid, adapters=uses)), entries
 
     async def _entry(self, use: AdapterUse, who: Who) -> CatalogEntry:
         """By content where the hash is known, so that an old job draws with the file it drew with."""
@@ -157,6 +203,11 @@ class Orders:
 
 def _unknown() -> JobUnknown:
     return JobUnknown("There is no such job of yours.")
+
+
+def _require_image(request: Request) -> None:
+    if request.image == b"":
+        raise ImageUnreadable("The picture that this started from is no longer kept; send it again with /imagine.")
 
 
 def _require_fit(entry: CatalogEntry, family: str) -> None:
