@@ -62,7 +62,10 @@ class AdapterUse:
 
 @dataclass(frozen=True, slots=True)
 class Hires:
-    """A second pass at `scale` times the size: enlarged by `upscaler`, changed by `strength` in `steps` (0: as many)."""
+    """A second pass at `scale` times the size: enlarged by `upscaler`, changed by `strength` in `steps` (0: as many).
+
+    ESRGAN and its like need weights that do not come with Loraloom, so they are no upscalers here.
+    """
 
     scale: float = 2.0
     strength: float = 0.7
@@ -129,7 +132,8 @@ class Request:
         )
         for side in (self.width, self.height):
             good = side is None or (64 <= side <= MAX_SIDE and side % 8 == 0)
-            _require(good, f"A side of {side} pixels: sides are multiples of 8 from 64 to {MAX_SIDE}.")
+            near = "" if side is None else f" {min(max(64, round(side / 8) * 8), MAX_SIDE)} is the nearest."
+            _require(good, f"A side of {side} pixels: sides are multiples of 8 from 64 to {MAX_SIDE}.{near}")
         _require(1 <= self.steps <= MAX_STEPS, f"{self.steps} steps: 1 to {MAX_STEPS} are possible.")
         _require(1 <= self.count <= MAX_COUNT, f"{self.count} pictures at once: 1 to {MAX_COUNT} are possible.")
         _require(self.cfg is None or 0 <= self.cfg <= 50, f"A cfg of {self.cfg}: 0 to 50 is possible.")

@@ -1,4 +1,4 @@
-"""A Request as JSON and back, without loss; the picture and the mask that it starts from are bytes and travel beside."""
+"""A Request as JSON and back, without loss; the picture and the mask that it starts from are bytes and go beside it."""
 
 from __future__ import annotations
 

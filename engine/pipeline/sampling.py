@@ -58,7 +58,8 @@ def new_row(
     last: int | None = None,
 ) -> Row:
     """A row at its first step. `shape` is (height, width) in latent cells; `start` are the latents of a picture to
-    change by `strength`, or in the `last` so many of the steps, or None. Noise is drawn on the CPU in float32, so a seed means the same on every device.
+    change by `strength`, or in the `last` so many of the steps, or None. Noise is drawn on the CPU in float32, so a
+    seed means the same on every device.
     """
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn((1, 4, *shape), generator=generator).to(device, dtype)

@@ -11,13 +11,14 @@ from typing import Any
 
 import torch
 from diffusers import AutoencoderKL
+from diffusers.loaders.single_file_utils import SingleFileComponentError
 from PIL import Image
 
 from ..adapters.header import read_header
 from ..errors import AdapterInvalid, ModelNotFound, ModelUnreadable, PictureBroken
 
 log = logging.getLogger(__name__)
-BYTES_A_PIXEL = {2: 3200, 4: 6400}  # at the decoder's peak, by bytes a number: measured, see `too_large`
+NUMBERS_A_PIXEL = 2178  # in memory at the decoder's peak, for the VAE of SD 1.x and SDXL: ComfyUI's measurement
 SPARE = 256 << 20  # bytes that stay free beside the decoder's
 
 
@@ -106,11 +107,12 @@ class Vae:
 def too_large(pixels: int, bytes_a_number: int, free: int) -> bool:
     """Whether a picture of so many pixels should go through the VAE in tiles, with `free` bytes of memory.
 
-    The decoder's peak grows with the pixels alone: tests/bench/vae.py measures it.
+    The decoder's peak grows with the pixels alone, and the encoder's is smaller.
     """
-    return pixels * BYTES_A_PIXEL[bytes_a_number] + SPARE > free
+    return pixels * NUMBERS_A_PIXEL * bytes_a_number + SPARE > free
 
 
+@torch.inference_mode(False)  # weights that may be changed, also when a request in the making asks for them
 def load_vae(source: str, like: Any, *, cache: Path | None = None) -> Vae:
     """The VAE of `source` with the device, type and latents of `like`, the base model's own.
 
@@ -122,7 +124,7 @@ def load_vae(source: str, like: Any, *, cache: Path | None = None) -> Vae:
         raise ModelNotFound(f"There is no VAE file {path}.")
     try:
         module = _from_file(path, like) if path.is_file() else _from_folder(source, path, cache)
-    except (OSError, ValueError, KeyError, RuntimeError, AdapterInvalid) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, AdapterInvalid, SingleFileComponentError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
         raise ModelUnreadable(f"The VAE {source} cannot be loaded: {reason}") from error
     theirs, ours = module.config.latent_channels, like.config.latent_channels
@@ -136,7 +138,10 @@ def _from_file(path: Path, like: Any) -> Any:
     read_header(path)
     with tempfile.TemporaryDirectory() as folder:
         like.save_config(folder)
-        return AutoencoderKL.from_single_file(str(path), config=folder, local_files_only=True)
+        try:
+            return AutoencoderKL.from_single_file(str(path), config=folder, local_files_only=True)
+        except NotImplementedError as error:  # what was not in the file has no data to copy
+            raise ValueError("some of its tensors are missing") from error
 
 
 def _from_folder(source: str, path: Path, cache: Path | None) -> Any:
