@@ -22,11 +22,19 @@ from .config import BotConfig
 from .jobs import Runner
 from .orders import Orders
 from .replies import answer_error
+from .views.grid import Questions
 from .views.poster import DiscordPoster
 
 log = logging.getLogger(__name__)
 
-EXTENSIONS = ("bot.cogs.imagine", "bot.cogs.history", "bot.cogs.lora", "bot.cogs.queue", "bot.views.deeds")
+EXTENSIONS = (
+    "bot.cogs.imagine",
+    "bot.cogs.grid",
+    "bot.cogs.history",
+    "bot.cogs.lora",
+    "bot.cogs.queue",
+    "bot.views.deeds",
+)
 
 
 class LoginRefused(Exception):
@@ -51,6 +59,7 @@ class Bot(commands.Bot):
         )
         self.config = config
         self.simulated = simulated
+        self.questions = Questions()
         self._fleet = fleet
         self._open = AsyncExitStack()
         self._parts: Parts | None = None

@@ -41,11 +41,15 @@ async def open_parts(config: BotConfig, poster: Poster, fleet: Fleet | None = No
         runner = Runner(store, fleet or LocalFleet(local), Scheduler(), poster, model=config.engine.model)
         pruning = asyncio.create_task(_prune_daily(store, config.data.keep_pictures_days), name="pruning")
         try:
-            yield Parts(Orders(store, runner, limit=config.limits.jobs_per_member), runner)
+            yield Parts(_orders(store, runner, config), runner)
         finally:
             pruning.cancel()
             await asyncio.wait({pruning})
             await runner.aclose()
+
+
+def _orders(store: Store, runner: Runner, config: BotConfig) -> Orders:
+    return Orders(store, runner, limit=config.limits.jobs_per_member, cells=config.limits.grid_cells)
 
 
 async def _prune_daily(store: Store, days: int) -> None:

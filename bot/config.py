@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 from urllib.parse import urlsplit
 
-from engine import EngineConfig
+from engine import MAX_CELLS, EngineConfig
 
 REAL_TOKEN = re.compile(r"[A-Za-z0-9_-]{23,30}\.[A-Za-z0-9_-]{6,8}\.[A-Za-z0-9_-]{27,50}")
 
@@ -47,14 +47,16 @@ class Data:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """[limits]. How much one member may have waiting or running at once, and send along."""
+    """[limits]. How much one member may have waiting or running at once, send along, and order at once."""
 
     jobs_per_member: int = 10
     image_megabytes: int = 10
+    grid_cells: int = 36
 
     def __post_init__(self) -> None:
         _within("jobs_per_member", self.jobs_per_member, 1, 1000)
         _within("image_megabytes", self.image_megabytes, 1, 100)
+        _within("grid_cells", self.grid_cells, 2, MAX_CELLS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,9 +36,15 @@ if TYPE_CHECKING:
     from .errors import ModelNotFound as ModelNotFound
     from .errors import ModelUnreadable as ModelUnreadable
     from .errors import OutOfMemory as OutOfMemory
+    from .errors import PictureBroken as PictureBroken
     from .errors import PromptError as PromptError
     from .fleet import Fleet as Fleet
     from .fleet import OnEvent as OnEvent
+    from .grid import KINDS as KINDS
+    from .grid import MAX_CELLS as MAX_CELLS
+    from .grid import Axis as Axis
+    from .grid import Grid as Grid
+    from .grid import read_axis as read_axis
     from .library import BUILTIN_ADAPTERS as BUILTIN_ADAPTERS
     from .library import builtin_adapter as builtin_adapter
     from .library import hash_digits as hash_digits
@@ -58,6 +64,7 @@ if TYPE_CHECKING:
     from .types import NOISES as NOISES
     from .types import SAMPLERS as SAMPLERS
     from .types import SCHEDULES as SCHEDULES
+    from .types import UPSCALERS as UPSCALERS
     from .types import AdapterInfo as AdapterInfo
     from .types import AdapterReport as AdapterReport
     from .types import AdapterUse as AdapterUse
@@ -78,6 +85,7 @@ if TYPE_CHECKING:
     from .types import Stepped as Stepped
     from .types import WorkerId as WorkerId
     from .types import WorkerView as WorkerView
+    from .work import cost as cost
 
 _HOMES = {
     "adapters.bank": ("AdapterBank",),
@@ -88,19 +96,21 @@ _HOMES = {
     "errors": """
         AdapterError AdapterInvalid AdapterMismatch AdapterNotFound AdapterUnsupported BadRequest
         Cancelled EngineError EngineFault ImageUnreadable ModelError ModelNotFound ModelUnreadable
-        OutOfMemory PromptError
+        OutOfMemory PictureBroken PromptError
     """.split(),
     "fleet": ("Fleet", "OnEvent"),
+    "grid": ("KINDS", "MAX_CELLS", "Axis", "Grid", "read_axis"),
     "library": ("BUILTIN_ADAPTERS", "builtin_adapter", "hash_digits"),
     "prompt": ("ParsedPrompt", "SubPrompt", "left_out", "parse_prompt", "untagged", "written"),
     "scheduler": ("Scheduler", "Waiting"),
     "studio": ("Studio", "run"),
     "thread": ("LocalFleet",),
     "types": """
-        EMPHASES NOISES SAMPLERS SCHEDULES
+        EMPHASES NOISES SAMPLERS SCHEDULES UPSCALERS
         AdapterInfo AdapterReport AdapterUse Attempt CacheFigures Done Dropped Event Failed Hires Holds Lost
         Picture Progress Request Result Snapshot Stepped WorkerId WorkerView
     """.split(),
+    "work": ("cost",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names} | {"open": "studio"}
 __all__ = sorted(_HOME_OF)

@@ -7,15 +7,15 @@ import sys
 from pathlib import Path
 from typing import Literal
 
-from . import EngineConfig, EngineError, Request, inspect_adapter, run
+from . import EngineConfig, EngineError, Grid, Hires, Request, inspect_adapter, read_axis, run
 from .config import BUILTIN
 from .types import SAMPLERS, SCHEDULES, AdapterInfo
 
 
 def main(arguments: list[str] | None = None) -> int:
     """0, or 1 after one line on stderr that says what is wrong."""
-    args = _parser().parse_args(arguments)
     try:
+        args = _parser().parse_args(arguments)
         code: int = args.act(args)
     except EngineError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
@@ -45,6 +45,9 @@ def _generate(args: argparse.Namespace) -> int:
         height=args.height,
         image=args.image.read_bytes() if args.image else None,
         strength=args.strength,
+        mask=args.mask.read_bytes() if args.mask else None,
+        hires=Hires(args.hires) if args.hires else None,
+        grid=Grid(args.grid_x, args.grid_y) if args.grid_x else None,
     )
     result = run(request, config)
     for i, picture in enumerate(result.pictures):
@@ -118,6 +121,12 @@ def _parser() -> argparse.ArgumentParser:
     generate.add_argument("--height", type=int)
     generate.add_argument("--image", type=Path, help="start from this picture")
     generate.add_argument("--strength", type=float, default=0.6)
+    generate.add_argument("--mask", type=Path, help="draw only what is white on this picture")
+    generate.add_argument("--hires", type=float, metavar="SCALE", help="draw a second time, so many times larger")
+    generate.add_argument(
+        "--grid-x", type=read_axis, metavar="AXIS", help='a sheet: "weight ink: 0-1 [5]", "seed: 1-4"'
+    )
+    generate.add_argument("--grid-y", type=read_axis, metavar="AXIS", help="its rows")
     generate.add_argument("--device", default="auto")
     generate.add_argument("--peft", action="store_true", help="load adapters through diffusers and PEFT")
     generate.set_defaults(act=_generate)

@@ -16,6 +16,8 @@ class EngineConfig:
     """`models` maps a name to a diffusers folder, a Hugging Face id or a .safetensors checkpoint; the built-in model is
     always there as "builtin". `model` is the one used when a request names none.
 
+    `vaes` maps a name to a VAE that a request may choose instead of its model's own, from the same kinds of places.
+
     `adapters` "merge" changes the weights in place (DESIGN §2), "peft" goes through diffusers' load_lora_weights.
     `adapter_folders` are searched for <name>.safetensors and for ab/<sha256>.safetensors. `embedding_folders` and all
     below hold textual inversions, named in a prompt by the file's stem; `wildcard_folders` and all below hold name.txt,
@@ -24,6 +26,7 @@ class EngineConfig:
     """
 
     models: Mapping[str, str] = field(default_factory=dict)
+    vaes: Mapping[str, str] = field(default_factory=dict)
     model: str = BUILTIN
     adapter_folders: tuple[Path, ...] = ()
     embedding_folders: tuple[Path, ...] = ()

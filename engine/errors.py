@@ -10,11 +10,12 @@ EngineError
 │   ├── AdapterUnsupported a known kind of file that is not an adapter for Stable Diffusion
 │   └── AdapterMismatch    a good adapter, made for another base model
 ├── ModelError
-│   ├── ModelNotFound      no base model of that name here
+│   ├── ModelNotFound      no base model or VAE of that name here
 │   └── ModelUnreadable    the checkpoint cannot be loaded
 ├── ImageUnreadable        the picture sent along is no picture, or too large
 ├── OutOfMemory            the picture does not fit this machine
 └── EngineFault            a defect of ours or of the machine; details are in the log
+    └── PictureBroken      the model, an adapter or the VAE gave no numbers, whatever was tried
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ class ModelError(EngineError):
 
 
 class ModelNotFound(ModelError):
-    """No base model of that name here."""
+    """No base model or VAE of that name here."""
 
 
 class ModelUnreadable(ModelError):
@@ -78,6 +79,10 @@ class OutOfMemory(EngineError):
 
 class EngineFault(EngineError):
     """A defect of ours or of the machine; details are in the log."""
+
+
+class PictureBroken(EngineFault):
+    """The model, an adapter or the VAE gave no numbers (NaN), whatever was tried."""
 
 
 ERRORS: dict[str, type[EngineError]] = {
@@ -97,6 +102,7 @@ ERRORS: dict[str, type[EngineError]] = {
         ImageUnreadable,
         OutOfMemory,
         EngineFault,
+        PictureBroken,
     )
 }
 """By name: an error crosses the seam as (name, sentence) and is raised again on the other side."""

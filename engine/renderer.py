@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import secrets
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 
 from .adapters.bank import AdapterBank, Mixer
 from .adapters.binding import Bound
@@ -21,16 +23,17 @@ from .adapters.peft import PeftMixer
 from .config import BUILTIN, EngineConfig
 from .errors import AdapterError, Cancelled, EngineError, ModelNotFound, OutOfMemory
 from .folders import Wildcards, embedding_files
+from .grid import Grid, described
 from .infotext import write_infotext
 from .library import SUFFIX, Library
-from .pipeline.conditioning import Conditioner, Embedding, Reading, named
-from .pipeline.image import decode, encode, preview, read_image, to_png
+from .pipeline.conditioning import Reading
+from .pipeline.image import to_png
 from .pipeline.load import load_pipeline, pick_device, pick_dtype
-from .pipeline.noise import Noise
-from .pipeline.samplers import make_scheduler
-from .pipeline.sampling import Row, denoise, new_row
-from .prompt import expanded, left_out, noted, parse_negative, parse_prompt, untagged
+from .pipeline.painting import Order, Painted, Painter, seed_of
+from .pipeline.vae import Vae, load_vae
+from .prompt import expanded, left_out, noted, untagged
 from .residency import Residency
+from .sheet import labelled
 from .types import (
     MAX_SEED,
     AdapterReport,
@@ -38,13 +41,13 @@ from .types import (
     Emit,
     Holds,
     Picture,
-    Progress,
     Request,
     Result,
     Weights,
     alone,
     seeded,
 )
+from .work import Meter
 
 log = logging.getLogger(__name__)
 DEFAULT_CFG = {"built-in": 4.0}  # by family; 7 elsewhere, as the WebUI has it
@@ -54,9 +57,17 @@ DEFAULT_CFG = {"built-in": 4.0}  # by family; 7 elsewhere, as the WebUI has it
 class _Model:
     name: str
     pipeline: Any
-    conditioner: Conditioner
+    painter: Painter
     mixer: Mixer
     family: str
+    vaes: dict[str, Vae]  # by name, as they were asked for; "" is the model's own
+
+
+@dataclass(frozen=True, slots=True)
+class _Drawn:
+    request: Request
+    pictures: tuple[Picture, ...]
+    reports: tuple[AdapterReport, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +103,7 @@ class Renderer:
         self._factors: Residency[str, Bound] = Residency(config.adapter_cache)  # for the model that is loaded
         self._hashes: dict[tuple[Path, int, int], str] = {}  # an unchanged file is not read again
         self._merged: frozenset[str] = frozenset()
-        self._seconds_per_step: float | None = None
+        self._mix: list[tuple[Adapter, Weights]] | None = None  # None: not known, after an error
         self._model = self._load(config.model)
 
     def run(self, request: Request, emit: Emit, cancelled: Callable[[], bool]) -> Result:
@@ -120,7 +131,7 @@ class Renderer:
             gpu=self._merged | frozenset(self._factors),
             ram=frozenset(self._files),
             free_vram=free,
-            seconds_per_step=self._seconds_per_step,
+            seconds_per_step=self._model.painter.seconds_per_step,
             pinned=self._files.pins,
             caches={"files": self._files.figures, "factors": self._factors.figures},
         )
@@ -150,19 +161,26 @@ class Renderer:
         self._factors.unpin(sha256)
 
     def _run(self, request: Request, emit: Emit, cancelled: Callable[[], bool], began: float) -> Result:
-        # 1. The base model, and what it is best at
         self._use_model(request.model)
         request = self._complete(request)
-        # 2. What each picture is drawn with; those of one mix go together
-        drafts = [self._draft(draft) for draft in _drafts(request, Wildcards(self._config.wildcard_folders))]
+        meter = Meter(request, emit)
+        if request.grid is None:
+            drawn = self._draw(request, meter, cancelled)
+        else:
+            drawn = self._draw_grid(request, request.grid, meter, cancelled)
+        return Result(drawn.request, drawn.pictures, time.monotonic() - began, drawn.reports)
+
+    def _draw(self, request: Request, meter: Meter, cancelled: Callable[[], bool]) -> _Drawn:
+        """The pictures in the order in which they were asked for; those of one mix are drawn together."""
+        drafts = [self._draft(one) for one in _drafts(request, Wildcards(self._config.wildcard_folders))]
         groups: dict[object, list[_Draft]] = {}
         for draft in drafts:
             groups.setdefault(draft.kind, []).append(draft)
-        # 3. The pictures, group by group, in the order in which they were asked for
+        meter.repeat(len(groups))
         pictures: dict[int, tuple[Picture, ...]] = {}
         reports: dict[str, AdapterReport] = {}
-        for number, group in enumerate(groups.values()):
-            drawn, told = self._draw(group, _share(emit, number, len(groups)), cancelled)
+        for group in groups.values():
+            drawn, told = self._draw_group(group, meter, cancelled)
             pictures |= {id(draft): found for draft, found in zip(group, drawn, strict=True)}
             reports |= {report.name: report for report in told if report.name not in reports}
         if len(drafts) == 1:
@@ -171,7 +189,7 @@ class Renderer:
             notes = dict.fromkeys(note for draft in drafts for note in draft.request.notes)
             request = noted(replace(request, notes=()), list(notes))
         every = tuple(picture for draft in drafts for picture in pictures[id(draft)])
-        return Result(request, every, time.monotonic() - began, tuple(reports.values()))
+        return _Drawn(request, every, tuple(reports.values()))
 
     def _draft(self, request: Request) -> _Draft:
         """The adapters' files. One that only a tag asks for and that cannot be used is left out, with a note."""
@@ -191,24 +209,48 @@ class Renderer:
         request = left_out(replace(request, adapters=tuple(use for use, _ in found)), refused)
         return _Draft(request, tuple(adapter for _, adapter in found))
 
-    def _draw(
-        self, group: Sequence[_Draft], emit: Emit, cancelled: Callable[[], bool]
+    def _draw_group(
+        self, group: Sequence[_Draft], meter: Meter, cancelled: Callable[[], bool]
     ) -> tuple[list[tuple[Picture, ...]], tuple[AdapterReport, ...]]:
         """The pictures of each draft, all with the mix of the first, and what became of its adapters."""
         first = group[0]
-        # 1. The mix: its text encoders are those of the first step throughout
         _stop_if(cancelled)
-        reports = self._set_mix(first.mix(1, first.request.steps))
-        # 2. Text to conditioning, and a row a picture
-        rows = [self._rows(draft.request, self._reading(draft)) for draft in group]
-        # 3. Denoise
-        latents = self._denoise([row for found in rows for row in found], first, emit, cancelled)
-        # 4. Pictures
-        parts = torch.split(latents, [len(found) for found in rows])
-        pictures = [self._pictures(*each) for each in zip(group, rows, parts, strict=True)]
+        vae = self._vae(first.request.vae)
+        reports = self._set_mix(first.mix(1, first.request.steps))  # the text encoders' throughout
+        orders = [Order(draft.request, self._reading(draft)) for draft in group]
+
+        def switch(step: int, steps: int, hires: bool) -> None:
+            """A mix that changes over the steps costs one switch of the bank wherever it does."""
+            mix = first.mix(step, steps, hires=hires)
+            if mix != self._mix:
+                self._set_mix(mix)
+
+        painted = self._model.painter.paint(orders, vae, switch, meter, lambda: _stop_if(cancelled))
+        pictures = [
+            tuple(self._picture(draft, one) for one in several) for draft, several in zip(group, painted, strict=True)
+        ]
         # one file may be known by several names: the report says the one that was asked for
         named = zip(reports, first.request.adapters, strict=True)
         return pictures, tuple(replace(report, name=use.name) for report, use in named)
+
+    def _draw_grid(self, request: Request, grid: Grid, meter: Meter, cancelled: Callable[[], bool]) -> _Drawn:
+        """The sheet, then its cells where they are to be kept. Cells of one mix are drawn one after the other."""
+        cells = grid.cells(request)
+        drawn: dict[int, _Drawn] = {}
+        for place in sorted(range(len(cells)), key=lambda i: repr(cells[i].adapters)):
+            drawn[place] = self._draw(cells[place], meter, cancelled)
+        in_order = [drawn[place] for place in range(len(cells))]
+        pictures = tuple(picture for one in in_order for picture in one.pictures)
+        images = [Image.open(io.BytesIO(picture.png)) for picture in pictures]
+        sheet = labelled(images, grid.x.labels, grid.y.labels if grid.y else ())
+        draft = self._draft(request)
+        text = f"{self._infotext(draft, draft.request, {})}, {described(grid)}"
+        png = to_png(sheet, text, [picture.infotext for picture in pictures])
+        first = Picture(png, sheet.width, sheet.height, seed_of(request), text)
+        reports = {report.name: report for one in in_order for report in one.reports}
+        notes = dict.fromkeys(note for one in in_order for note in one.request.notes)
+        asked = noted(replace(draft.request, notes=()), list(notes))
+        return _Drawn(asked, (first, *pictures) if grid.keep else (first,), tuple(reports.values()))
 
     def _complete(self, request: Request) -> Request:
         unet, factor = self._model.pipeline.unet, self._model.pipeline.vae_scale_factor
@@ -219,10 +261,10 @@ class Renderer:
         )
         return seeded(request, lambda: secrets.randbelow(MAX_SEED + 1))
 
-    def _set_mix(self, mix: Sequence[tuple[Adapter, Weights]]) -> tuple[AdapterReport, ...]:
-        self._merged = frozenset()
+    def _set_mix(self, mix: list[tuple[Adapter, Weights]]) -> tuple[AdapterReport, ...]:
+        self._mix, self._merged = None, frozenset()
         reports = self._model.mixer.set(mix)
-        self._merged = frozenset(adapter.info.sha256 for adapter, _ in mix)
+        self._mix, self._merged = mix, frozenset(adapter.info.sha256 for adapter, _ in mix)
         return reports
 
     def _reading(self, draft: _Draft) -> Reading:
@@ -235,98 +277,14 @@ class Renderer:
         vocabulary = Vocabulary(embedding_files(self._config.embedding_folders), brought)
         return Reading(draft.request.clip_skip, draft.request.emphasis, self._model.mixer.text_mix, vocabulary)
 
-    def _rows(self, request: Request, reading: Reading) -> list[Row]:
-        """A row for each picture."""
-        pipeline, conditioner = self._model.pipeline, self._model.conditioner
-        positive = conditioner.schedule(parse_prompt(request.prompt), request.steps, reading)
-        negative = conditioner.schedule(parse_negative(request.negative), request.steps, reading)
-        assert request.height is not None  # _complete has filled them all in
-        assert request.width is not None
-        assert request.cfg is not None
-        factor = pipeline.vae_scale_factor
-        start = read_image(request.image, request.width, request.height) if request.image is not None else None
-        rows = []
-        for one in (alone(request, i) for i in range(request.count)):
-            assert one.seed is not None
-            encoding = torch.Generator().manual_seed(one.seed)
-            latents = encode(pipeline.vae, start, encoding) if start is not None else None
-            rows.append(
-                new_row(
-                    noise=self._noise(one, (request.height // factor, request.width // factor)),
-                    scheduler=make_scheduler(
-                        request.sampler, pipeline.scheduler.config, schedule=request.schedule, eta=request.eta
-                    ),
-                    steps=request.steps,
-                    device=self._device,
-                    dtype=self._dtype,
-                    start=latents,
-                    strength=request.strength,
-                    positive=positive,
-                    negative=negative,
-                    empty=conditioner.empty(reading),
-                    cfg=request.cfg,
-                    cfg_rescale=request.cfg_rescale,
-                )
-            )
-        return rows
+    def _picture(self, draft: _Draft, one: Painted) -> Picture:
+        text = self._infotext(draft, one.request, one.embeddings)
+        return Picture(to_png(one.image, text), one.image.width, one.image.height, seed_of(one.request), text)
 
-    def _noise(self, one: Request, size: tuple[int, int]) -> Noise:
-        """The noise of a request for one picture, of `size` (height, width) in latent cells."""
-        assert one.seed is not None
-        return Noise(
-            one.seed,
-            (1, self._model.pipeline.unet.config.out_channels, *size),
-            self._device,
-            kind=one.noise,
-            ensd=one.ensd,
-            variation_seed=one.variation_seed or 0,
-            variation_strength=one.variation_strength,
-        )
-
-    def _denoise(self, rows: list[Row], draft: _Draft, emit: Emit, cancelled: Callable[[], bool]) -> torch.Tensor:
-        """Latents after the last step. A mix that changes over the steps is switched between them, only where it does:
-        each change costs one switch of the bank.
-        """
-        shown = began = time.monotonic()
-
-        def on_step(step: int, steps: int, latents: torch.Tensor) -> None:
-            nonlocal shown
-            _stop_if(cancelled)
-            now = time.monotonic()
-            small = None
-            if self._config.preview_every and step < steps and now - shown >= self._config.preview_every:
-                small, shown = preview(self._model.pipeline.vae, latents), now
-            emit(Progress(step, steps, small))
-            if step < steps and (coming := draft.mix(step + 1, steps)) != draft.mix(step, steps):
-                self._set_mix(coming)
-
-        self._set_mix(draft.mix(1, len(rows[0].timesteps)))  # of a sent picture only the last steps are drawn
-        latents = denoise(self._model.pipeline.unet, rows, self._extra(draft.request), on_step)
-        self._seconds_per_step = (time.monotonic() - began) / max(1, len(rows[0].timesteps))
-        return latents
-
-    def _extra(self, request: Request) -> Callable[[Embedding], dict[str, torch.Tensor]]:
-        """SDXL's size conditioning: original size, crop, target size (Podell et al. 2023)."""
-        sizes = torch.tensor([[request.height, request.width, 0, 0, request.height, request.width]])
-        time_ids = sizes.to(self._device, self._dtype)
-
-        def extra(text: Embedding) -> dict[str, torch.Tensor]:
-            return {} if text.pooled is None else {"text_embeds": text.pooled, "time_ids": time_ids}
-
-        return extra
-
-    def _pictures(self, draft: _Draft, rows: Sequence[Row], latents: torch.Tensor) -> tuple[Picture, ...]:
-        return tuple(self._picture(draft, i, row, latents[i : i + 1]) for i, row in enumerate(rows))
-
-    def _picture(self, draft: _Draft, index: int, row: Row, latents: torch.Tensor) -> Picture:
-        one = alone(draft.request, index)
-        assert one.seed is not None
-        names = zip(one.adapters, draft.adapters, strict=True)
+    def _infotext(self, draft: _Draft, one: Request, embeddings: Mapping[str, str]) -> str:
+        names = zip(draft.request.adapters, draft.adapters, strict=True)
         hashes = {use.name: adapter.info.tensor_sha256 for use, adapter in names}
-        embeddings = named((*row.positive, *row.negative))
-        text = write_infotext(one, one.seed, self._model.name, hashes, embeddings)
-        image = decode(self._model.pipeline.vae, latents)
-        return Picture(to_png(image, text), image.width, image.height, one.seed, text)
+        return write_infotext(one, seed_of(one), self._model.name, hashes, embeddings)
 
     def _adapter(self, use: AdapterUse) -> Adapter:
         path = self._library.locate(use)
@@ -344,8 +302,8 @@ class Renderer:
             if self._config.source_of(wanted) is None:
                 raise ModelNotFound(self._unknown_model(wanted))
             # the old model's memory goes before the new one comes
-            del self._model.pipeline, self._model.conditioner, self._model.mixer
-            self._merged = frozenset()
+            del self._model.pipeline, self._model.painter, self._model.mixer, self._model.vaes
+            self._mix, self._merged = None, frozenset()
             self._factors.clear()
             try:
                 self._model = self._load(wanted)
@@ -360,7 +318,20 @@ class Renderer:
         pipeline = load_pipeline(source, self._device, self._dtype)
         peft = self._config.adapters == "peft"
         mixer: Mixer = PeftMixer(pipeline) if peft else AdapterBank(pipeline, factors=self._factors)
-        return _Model(name, pipeline, Conditioner(pipeline), mixer, family_of_pipeline(pipeline))
+        family = family_of_pipeline(pipeline)
+        every = self._config.preview_every
+        painter = Painter(pipeline, self._device, self._dtype, family=family, preview_every=every)
+        return _Model(name, pipeline, painter, mixer, family, {"": Vae(pipeline.vae)})
+
+    def _vae(self, name: str) -> Vae:
+        """The VAE of that name, loaded when it is first asked for and kept while the base model is."""
+        if name not in self._model.vaes:
+            source = self._config.vaes.get(name)
+            if source is None:
+                names = ", ".join(self._config.vaes) or "none beside the base model's own"
+                raise ModelNotFound(f"No VAE is called {name!r} here; there are {names}.")
+            self._model.vaes[name] = load_vae(source, self._model.pipeline.vae)
+        return self._model.vaes[name]
 
     def _unknown_model(self, name: str) -> str:
         names = ", ".join(dict.fromkeys((*self._config.models, BUILTIN)))
@@ -381,11 +352,6 @@ def _drafts(request: Request, wildcards: Wildcards) -> tuple[Request, ...]:
     if all(one == request for one in read):
         return (request,)
     return tuple(alone(one, index) for index, one in enumerate(read))
-
-
-def _share(emit: Emit, number: int, count: int) -> Emit:
-    """Progress of the `number`-th of `count` parts as progress of the whole."""
-    return lambda now: emit(replace(now, step=now.step + number * now.steps, steps=now.steps * count))
 
 
 def _named(use: AdapterUse) -> AdapterUse:

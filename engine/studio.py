@@ -15,6 +15,7 @@ from .prompt import untagged
 from .scheduler import Scheduler, Waiting
 from .thread import LocalFleet
 from .types import Attempt, Done, Dropped, Event, Failed, Lost, Progress, Request, Result, Snapshot, Stepped, WorkerId
+from .work import cost
 
 OnProgress = Callable[[Progress], None]
 
@@ -52,7 +53,7 @@ class Studio:
         order = _Order(request, on_progress, asyncio.get_running_loop().create_future())
         self._orders[job] = order
         names = frozenset(use.sha256 or use.name for use in adapters)
-        self._scheduler.add(Waiting(job, member, float(request.steps * request.count), request.model, names))
+        self._scheduler.add(Waiting(job, member, cost(request), request.model, names))
         try:
             await self._dispatch()
             return await order.result

@@ -4,13 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import NewType
+from typing import TYPE_CHECKING, NewType
 
 from .errors import ERRORS, BadRequest, EngineError
 from .strength import MAX_WEIGHT as MAX_WEIGHT
 from .strength import Weights as Weights
 from .uses import AdapterUse as AdapterUse
 
+if TYPE_CHECKING:
+    from .grid import Grid
+
+LATENT_UPSCALERS = {  # the WebUI's, as torch's interpolation mode and whether it is antialiased
+    "Latent": ("bilinear", False),
+    "Latent (antialiased)": ("bilinear", True),
+    "Latent (bicubic)": ("bicubic", False),
+    "Latent (bicubic antialiased)": ("bicubic", True),
+    "Latent (nearest)": ("nearest", False),
+    "Latent (nearest-exact)": ("nearest-exact", False),
+}
+UPSCALERS = (*LATENT_UPSCALERS, "Lanczos", "Nearest")  # those of pixels need no weights; ESRGAN's would
 SCHEDULES = (  # of sigmas, by the WebUI's names; "" is the sampler's own, the WebUI's "Automatic"
     "Uniform",
     "Karras",
@@ -54,7 +66,10 @@ WorkerId = NewType("WorkerId", str)
 
 @dataclass(frozen=True, slots=True)
 class Hires:
-    """A second pass at `scale` times the size: upscaled, then changed by `strength` in `steps` (0: as many)."""
+    """A second pass at `scale` times the size: enlarged by `upscaler`, changed by `strength` in `steps` (0: as many).
+
+    ESRGAN and its like need weights that do not come with Loraloom, so they are no upscalers here.
+    """
 
     scale: float = 2.0
     strength: float = 0.7
@@ -65,6 +80,12 @@ class Hires:
         _require(1 < self.scale <= 4, f"Hires fix by {self.scale}: more than 1 and at most 4 is possible.")
         _require(0 <= self.strength <= 1, f"A hires strength of {self.strength}: 0 to 1 is possible.")
         _require(0 <= self.steps <= MAX_STEPS, f"{self.steps} hires steps: 0 to {MAX_STEPS} are possible.")
+        known = ", ".join(UPSCALERS)
+        _require(self.upscaler in UPSCALERS, f"No upscaler is called {self.upscaler!r} here; there are {known}.")
+
+    def side(self, side: int) -> int:
+        """A side in pixels after the second pass: as the WebUI has it, whole pixels, then whole latent cells."""
+        return int(side * self.scale) // 8 * 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,8 +95,10 @@ class Request:
     `prompt` may hold `<lora:name:weight>` tags: `engine.prompt.untagged` moves them into `adapters`; `notes` has a
     sentence for each that could not be used and was left out.
     `image` (PNG, JPEG or WebP bytes) starts from that picture, changed by `strength` (0 keeps it, 1 forgets it).
-    `mask` (same formats) keeps that picture where it is black. Picture i of `count` has seed `seed + i`; with a
-    `variation_strength` it has seed `seed` and variation seed `variation_seed + i`.
+    `mask` (same formats) keeps that picture where it is black, to the pixel but for `mask_blur`; a mask that is partly
+    transparent counts by what is painted on it, as in the WebUI. Transparency of `image` itself is white paper.
+    Picture i of `count` has seed `seed + i`; with a `variation_strength` it has seed `seed` and variation seed
+    `variation_seed + i`. A `grid` draws one sheet of cells that differ from this request.
     A schedule may stand behind its sampler, as it did before the WebUI's 1.9: "DPM++ 2M Karras" is taken apart.
     `clip_skip` counts as the WebUI does: 1 skips nothing, 2 the last layer of the text encoder.
     """
@@ -107,6 +130,7 @@ class Request:
     clip_skip: int = 1
     emphasis: str = "Original"
     notes: tuple[str, ...] = ()
+    grid: Grid | None = None
 
     def __post_init__(self) -> None:
         for name, text in (("prompt", self.prompt), ("negative prompt", self.negative)):
@@ -116,7 +140,8 @@ class Request:
         )
         for side in (self.width, self.height):
             good = side is None or (64 <= side <= MAX_SIDE and side % 8 == 0)
-            _require(good, f"A side of {side} pixels: sides are multiples of 8 from 64 to {MAX_SIDE}.")
+            near = "" if side is None else f" {min(max(64, round(side / 8) * 8), MAX_SIDE)} is the nearest."
+            _require(good, f"A side of {side} pixels: sides are multiples of 8 from 64 to {MAX_SIDE}.{near}")
         _require(1 <= self.steps <= MAX_STEPS, f"{self.steps} steps: 1 to {MAX_STEPS} are possible.")
         _require(1 <= self.count <= MAX_COUNT, f"{self.count} pictures at once: 1 to {MAX_COUNT} are possible.")
         _require(self.cfg is None or 0 <= self.cfg <= 50, f"A cfg of {self.cfg}: 0 to 50 is possible.")
@@ -142,6 +167,15 @@ class Request:
             ("emphasis", self.emphasis, EMPHASES),
         ):
             _require(value in known, f"No {kind} is called {value!r}; there are {', '.join(filter(None, known))}.")
+        _require(self.mask is None or self.image is not None, "A mask needs the picture that it is for: send both.")
+        if self.hires is not None:
+            sentence = "Hires fix draws the whole picture again, so it cannot keep what a mask keeps; use one of them."
+            _require(self.mask is None, sentence)
+            for side in filter(None, (self.width, self.height)):
+                large = f"Hires fix makes {side} pixels {self.hires.side(side)}; {MAX_SIDE} is the most."
+                _require(self.hires.side(side) <= MAX_SIDE, large)
+        if self.grid is not None:
+            self.grid.cells(self)  # each is a request, and refused like one
         _require(self.sampler in SAMPLERS, f"No sampler is called {self.sampler!r}; there are {', '.join(SAMPLERS)}.")
 
     def _take_schedule_apart(self) -> None:

@@ -38,6 +38,7 @@ from engine import (
     Stepped,
     WorkerId,
     WorkerView,
+    cost,
 )
 
 MEMBER, GUILD, CHANNEL = 1001, 2001, 3001
@@ -189,6 +190,9 @@ class FakeLine:
 
     def family(self, model: str = "") -> str:
         return self.model_family
+
+    def estimate(self, request: Request) -> float | None:
+        return cost(request)
 
 
 @dataclass

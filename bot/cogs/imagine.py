@@ -10,11 +10,11 @@ from discord import app_commands
 from discord.app_commands import Range, Transform
 from discord.ext import commands
 
-from engine import AdapterUse, Request
+from engine import AdapterUse, Hires, Request
 
 from ..orders import Ticket
 from ..views import asking
-from .options import AdapterName, ModelName, SamplerName, ScheduleName, Size, read_image
+from .options import AdapterName, ModelName, SamplerName, ScheduleName, Size, VaeName, read_image
 
 if TYPE_CHECKING:
     from ..client import Bot
@@ -43,6 +43,10 @@ class Imagine(commands.Cog):
         count="How many pictures.",
         image="A picture to start from.",
         strength="How much that picture may change: 0 keeps it, 1 forgets it.",
+        mask="Which part of that picture to draw anew: what is white or painted on here.",
+        hires="Draws a second time, so many times larger.",
+        vae="Another VAE than the model's own.",
+        clip_skip="How many of the last layers of the text encoder to leave out; 1 is none.",
         schedule="How the noise goes down over the steps; left out, it is the sampler's own way.",
     )
     async def imagine(
@@ -65,6 +69,10 @@ class Imagine(commands.Cog):
         count: Range[int, 1, 4] = 1,
         image: discord.Attachment | None = None,
         strength: Range[float, 0.0, 1.0] = 0.6,
+        mask: discord.Attachment | None = None,
+        hires: Range[float, 1.0, 4.0] = 1.0,
+        vae: Transform[str, VaeName] = "",
+        clip_skip: Range[int, 1, 12] = 1,
         schedule: Transform[str, ScheduleName] = "",
     ) -> None:
         named = ((lora, weight), (lora2, weight2), (lora3, weight3))
@@ -81,14 +89,24 @@ class Imagine(commands.Cog):
             seed=seed,
             count=count,
             strength=strength,
+            hires=Hires(hires) if hires > 1 else None,
+            vae=vae,
+            clip_skip=clip_skip,
             schedule=schedule,
         )
-        await asking.place(interaction, _ordered(interaction, request, image))
+        await asking.place(interaction, _ordered(interaction, request, image, mask))
 
 
-async def _ordered(interaction: asking.Interaction, request: Request, image: discord.Attachment | None) -> Ticket:
+async def _ordered(
+    interaction: asking.Interaction,
+    request: Request,
+    image: discord.Attachment | None,
+    mask: discord.Attachment | None,
+) -> Ticket:
     if image is not None:
         request = replace(request, image=await read_image(interaction, image))
+    if mask is not None:
+        request = replace(request, mask=await read_image(interaction, mask))
     return await interaction.client.orders.imagine(asking.order(interaction, request))
 
 

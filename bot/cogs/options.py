@@ -9,18 +9,23 @@ import aiohttp
 import discord
 from discord import app_commands
 
-from engine import BUILTIN, SAMPLERS, SCHEDULES, BadRequest, ImageUnreadable, ModelNotFound
+from engine import BUILTIN, SAMPLERS, SCHEDULES, Axis, BadRequest, ImageUnreadable, ModelNotFound, read_axis
 
 from ..views import asking
 
 OFFERED = 25  # the most that Discord shows
 IMAGE_TYPES = ("image/png", "image/jpeg", "image/webp")
 _SIZE = re.compile(r"\s*(\d{1,5})\s*[x×*, ]\s*(\d{1,5})\s*|\s*(\d{1,5})\s*", re.IGNORECASE)
-_SIZES = {
+_SIZES = {  # what each family was trained at, or bears well; width and height in pixels
     "built-in": ("128x128", "128x192", "192x128", "192x192"),
-    "SDXL": ("1024x1024", "832x1216", "1216x832", "896x1152", "1152x896"),
+    "SD 2": ("768x768", "768x512", "512x768", "1024x576", "576x1024"),
+    "SDXL": (
+        *("1024x1024", "896x1152", "1152x896", "832x1216", "1216x832"),
+        *("768x1344", "1344x768", "640x1536", "1536x640"),
+    ),
 }
-_USUAL_SIZES = ("512x512", "512x768", "768x512", "640x640")
+_USUAL_SIZES = ("512x512", "512x768", "768x512", "512x640", "640x512", "640x640")  # SD 1.5
+_AXES = ("seed: 1-4", "steps: 10, 20, 30", "cfg: 3-9 (+2)", "sampler: DDIM, Euler a", "prompt: red, blue, green")
 
 Choice = app_commands.Choice[str]
 
@@ -94,6 +99,42 @@ class ScheduleName(app_commands.Transformer):
 
     async def transform(self, interaction: discord.Interaction[Any], value: str, /) -> str:
         return value
+
+
+class VaeName(app_commands.Transformer):
+    """The name of a VAE from the configuration."""
+
+    async def transform(self, interaction: discord.Interaction[Any], value: str, /) -> str:
+        name = value.strip()
+        if name not in interaction.client.config.engine.vaes:
+            raise ModelNotFound(f"There is no VAE called {name[:50]!r} here; choose one that is offered.")
+        return name
+
+    async def autocomplete(  # type: ignore[override]
+        self, interaction: discord.Interaction[Any], value: str, /
+    ) -> list[Choice]:
+        names = interaction.client.config.engine.vaes
+        return _choices([name for name in names if value.strip().casefold() in name.casefold()])
+
+
+class AxisText(app_commands.Transformer):
+    """One axis of a grid, as `engine.read_axis` reads it; offered are examples, the weights of adapters first."""
+
+    async def transform(self, interaction: discord.Interaction[Any], value: str, /) -> Axis:
+        return read_axis(value)
+
+    async def autocomplete(  # type: ignore[override]
+        self, interaction: discord.Interaction[Any], value: str, /
+    ) -> list[Choice]:
+        typed = value.strip().casefold()
+        orders = interaction.client.orders
+        family = orders.family(interaction.namespace.model or "") or None
+        named = typed.removeprefix("weight").strip().partition(":")[0]
+        found = await orders.adapters(asking.who(interaction), named if typed.startswith("weight") else "", family, 10)
+        examples = [f"weight {entry.name}: 0-1 [5]" for entry in found]
+        if found:
+            examples.insert(1, f"adapter: none, {', '.join(entry.name for entry in found[:4])}")
+        return _choices([text for text in (*examples, *_AXES) if text.casefold().startswith(typed)])
 
 
 def read_size(text: str) -> tuple[int, int]:

@@ -24,6 +24,7 @@ from engine import (
     Stepped,
     Waiting,
     WorkerId,
+    cost,
 )
 
 from ..orders.values import Job, JobState, Ticket
@@ -39,8 +40,6 @@ PROGRESS_EVERY = 2.0  # seconds between progress edits of one job
 LOOK_EVERY = 1.0  # seconds between looks for workers that came while jobs wait
 GRACE = 5.0  # seconds that posts in flight have to end when the bot stops
 MAX_LOSSES = 1  # a job that is lost more often than this kills its workers
-USUAL_SIDE = 512  # pixels, where the request leaves the size to the model
-SECONDS_A_STEP = 0.1  # at the usual size; only the proportions matter, `wait` learns the real pace
 
 CANCELLED = "Cancelled."
 INTERRUPTED = "This job was interrupted twice while it was drawn, so it was given up. You can order it again."
@@ -145,6 +144,10 @@ class Runner:
         if joins:
             self._scheduler.drop(job.id)
         return Ticket(job.id, max(1, place), self._seconds(ahead))
+
+    def estimate(self, request: Request) -> float | None:
+        """Seconds that the drawing is likely to take, the wait aside. None before the first job is done."""
+        return None if self._pace is None else self._pace * cost(request)
 
     def family(self, model: str = "") -> str:
         """The family of a base model ("": the default one), or "" while no worker has held it."""
@@ -311,9 +314,3 @@ async def _shown(run: _Run | None) -> None:
     """No progress edit is under way that could land on top of the end."""
     if run is not None and run.showing is not None:
         await asyncio.wait({run.showing})
-
-
-def cost(request: Request) -> float:
-    """Seconds of work, in proportion: steps times pixels times pictures."""
-    pixels = (request.width or USUAL_SIDE) * (request.height or USUAL_SIDE)
-    return SECONDS_A_STEP * request.steps * request.count * pixels / USUAL_SIDE**2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .desk import Line, Orders
-from .errors import JobUnknown, NotInMix, OrderError, QueueFull, TooLate
+from .errors import CellUnknown, JobUnknown, NotInMix, OrderError, QueueFull, TooLate
 from .values import (
     CatalogEntry,
     Job,
@@ -11,6 +11,7 @@ from .values import (
     Order,
     Page,
     Press,
+    Price,
     Queue,
     StoredPicture,
     Ticket,
@@ -19,6 +20,7 @@ from .values import (
 
 __all__ = [
     "CatalogEntry",
+    "CellUnknown",
     "Job",
     "JobState",
     "JobUnknown",
@@ -29,6 +31,7 @@ __all__ = [
     "Orders",
     "Page",
     "Press",
+    "Price",
     "Queue",
     "QueueFull",
     "StoredPicture",

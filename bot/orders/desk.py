@@ -15,14 +15,15 @@ from engine import (
     AdapterUse,
     BadRequest,
     EngineError,
+    Grid,
     ImageUnreadable,
     Request,
     left_out,
     untagged,
 )
 
-from .errors import JobUnknown, NotInMix, QueueFull, TooLate
-from .values import CatalogEntry, Job, Order, Page, Press, Queue, Ticket, Who
+from .errors import CellUnknown, JobUnknown, NotInMix, QueueFull, TooLate
+from .values import CatalogEntry, Job, Order, Page, Press, Price, Queue, Ticket, Who
 
 if TYPE_CHECKING:
     from ..store import Store
@@ -45,15 +46,19 @@ class Line(Protocol):
     async def cancel(self, job_id: str) -> bool: ...
     def ticket(self, job: Job) -> Ticket: ...
     def family(self, model: str = "") -> str: ...
+    def estimate(self, request: Request) -> float | None: ...
 
 
 class Orders:
-    """Every method is one thing a member can ask for. `limit` is how many unfinished jobs one person may have."""
+    """Every method is one thing a member can ask for. `limit` is how many unfinished jobs one person may have, `cells`
+    how many cells a grid.
+    """
 
-    def __init__(self, store: Store, line: Line, *, limit: int = 10) -> None:
+    def __init__(self, store: Store, line: Line, *, limit: int = 10, cells: int = 36) -> None:
         self._store = store
         self._line = line
         self._limit = limit
+        self._cells = cells
 
     async def imagine(self, order: Order) -> Ticket:
         """The order is recorded, and goes in line once `acked`. The same interaction twice is one job."""
@@ -66,13 +71,28 @@ class Orders:
             )
         return replace(self._line.ticket(job), notes=job.request.notes)
 
+    async def price(self, request: Request, who: Who) -> Price:
+        """What a request would cost this member, who may order it: nothing is recorded."""
+        request, _ = await self._resolved(request, who)
+        mine = await self._store.jobs.unfinished(who.member_id)
+        pictures = len(request.grid) if request.grid else request.count
+        return Price(pictures, self._line.estimate(request), len(mine), self._limit)
+
+    async def cell(self, job_id: str, press: Press, place: int) -> Ticket:
+        """One cell of one's own grid is ordered as a picture of its own; `place` counts row by row from 0."""
+        job = await self.open_job(job_id, press.who)
+        _require_image(job.request)
+        grid = job.request.grid
+        if grid is None or not 0 <= place < len(grid):
+            raise CellUnknown("This sheet has no such cell.")
+        return await self.imagine(press.order(grid.cells(job.request)[place], job.id))
+
     async def again(
         self, job_id: str, press: Press, *, vary: bool = False, weights: Mapping[str, float] | None = None
     ) -> Ticket:
         """One's own job is ordered once more: as it was, with another seed (`vary`), or with other weights by name."""
         job = await self.open_job(job_id, press.who)
-        if job.request.image == b"":
-            raise ImageUnreadable("The picture that this started from is no longer kept; send it again with /imagine.")
+        _require_image(job.request)
         request = replace(job.request, seed=None) if vary else job.request
         return await self.imagine(press.order(_reweighted(request, weights or {}), job.id))
 
@@ -170,7 +190,24 @@ class Orders:
                 if place < listed:
                     raise
                 refused.append((use, error))
+        if request.grid is not None:
+            grid, more = await self._resolved_grid(request, request.grid, who)
+            request, entry_ids = replace(request, grid=grid), entry_ids | more
         return left_out(replace(request, adapters=tuple(mix.values())), refused), entry_ids
+
+    async def _resolved_grid(self, request: Request, grid: Grid, who: Who) -> tuple[Grid, set[int]]:
+        """The grid with the adapters that its axes name, found like the others, and the entries' ids."""
+        if len(grid) > self._cells:
+            raise BadRequest(f"This grid has {len(grid)} cells; {self._cells} is the most here.")
+        known = {use.name.casefold(): use for use in (*request.adapters, *grid.adapters)}
+        entries = [await self._entry(known.get(name.casefold(), AdapterUse(name)), who) for name in grid.names]
+        family = self._line.family(request.model)
+        for entry in entries:
+            _require_fit(entry, family)
+        uses = tuple(
+            AdapterUse(name, sha256=entry.info.sha256) for name, entry in zip(grid.names, entries, strict=True)
+        )
+        return replace(grid, adapters=uses), {entry.id for entry in entries}
 
     async def _entry(self, use: AdapterUse, who: Who) -> CatalogEntry:
         """By content where the hash is known, so that an old job draws with the file it drew with."""
@@ -190,6 +227,11 @@ class Orders:
 
 def _unknown() -> JobUnknown:
     return JobUnknown("There is no such job of yours.")
+
+
+def _require_image(request: Request) -> None:
+    if request.image == b"":
+        raise ImageUnreadable("The picture that this started from is no longer kept; send it again with /imagine.")
 
 
 def _require_fit(entry: CatalogEntry, family: str) -> None:

@@ -3,8 +3,9 @@
     OrderError
     ├── QueueFull       the member has as many unfinished jobs as one person may have
     ├── JobUnknown      no job of that id for this person: missing and forbidden read the same
-    ├── TooLate         the job is past the point where it can be cancelled
-    └── NotInMix        a new weight for an adapter that the job did not use
+    ├── TooLate         the job is past the point where it can be cancelled, a question answered or forgotten
+    ├── NotInMix        a new weight for an adapter that the job did not use
+    └── CellUnknown     a cell that the job's sheet does not have
 
 An adapter that is unknown or made for another base model raises the engine's AdapterNotFound or AdapterMismatch.
 """
@@ -25,8 +26,12 @@ class JobUnknown(OrderError):
 
 
 class TooLate(OrderError):
-    """The job is past the point where it can be cancelled."""
+    """The job is past the point where it can be cancelled, a question answered or forgotten."""
 
 
 class NotInMix(OrderError):
     """A new weight for an adapter that the job did not use."""
+
+
+class CellUnknown(OrderError):
+    """A cell that the job's sheet does not have."""

@@ -86,6 +86,18 @@ class Ticket:
 
 
 @dataclass(frozen=True, slots=True)
+class Price:
+    """What an order would cost: so many pictures drawn in about `seconds` (None: not known yet), as one more job beside
+    the `unfinished` of at most `limit`.
+    """
+
+    pictures: int
+    seconds: float | None
+    unfinished: int
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
 class StoredPicture:
     """One picture on disk; `path` is absolute, and gone once `deleted` or past the keeping time."""
 

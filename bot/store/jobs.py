@@ -22,6 +22,7 @@ from .wire import from_json, to_json
 S = JobState
 NOT_RENDERED = (S.RECEIVED, S.ACKED, S.QUEUED, S.RUNNING)
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+_SENT = (undefer(JobRow.image), undefer(JobRow.mask))  # what is read only for one job
 
 
 def utc_now() -> datetime:
@@ -43,8 +44,8 @@ class JobRows:
 
     async def get(self, job_id: str) -> Job | None:
         async with self._database.read() as session:
-            row = await session.get(JobRow, job_id, options=[undefer(JobRow.image)])
-            return None if row is None else self._job(row, row.image)
+            row = await session.get(JobRow, job_id, options=_SENT)
+            return None if row is None else self._job(row, row.image, row.mask)
 
     async def unfinished(self, member_id: int) -> tuple[Job, ...]:
         """The member's jobs that have not come to an end, oldest first."""
@@ -79,9 +80,9 @@ class JobRows:
         """
         async with self._database.write() as session:
             known = select(JobRow).where(JobRow.interaction_id == order.interaction_id)
-            row = await session.scalar(known.options(undefer(JobRow.image)))
+            row = await session.scalar(known.options(*_SENT))
             if row is not None:
-                return self._job(row, row.image)
+                return self._job(row, row.image, row.mask)
             if await _num_unfinished(session, order.who.member_id) >= limit:
                 return None
             session.add(row := _row(order, self._now()))
@@ -89,7 +90,7 @@ class JobRows:
             await session.execute(used)
             await session.flush()
             await session.refresh(row)
-            return self._job(row, order.request.image)
+            return self._job(row, order.request.image, order.request.mask)
 
     async def acked(self, job_id: str, channel_id: int, message_id: int | None) -> None:
         """The job's message is known, unless the result was posted meanwhile; a job only received is now acked."""
@@ -205,9 +206,9 @@ class JobRows:
             rows = await session.scalars(select(JobRow).where(*where).order_by(JobRow.created_at, JobRow.id))
             return tuple(self._job(row) for row in rows)
 
-    def _job(self, row: JobRow, image: bytes | None = None) -> Job:
+    def _job(self, row: JobRow, image: bytes | None = None, mask: bytes | None = None) -> Job:
         who = Who(row.member_id, row.member_name, row.guild_id, row.channel_id)
-        request = from_json(row.request, image)
+        request = from_json(row.request, image, mask)
         order = Order(row.interaction_id, row.application_id, row.token, row.asked_at, who, request, row.parent_job)
         return Job(
             id=row.id,
@@ -237,7 +238,7 @@ def _report(request: Request, result: Result) -> list[str]:
 
 def _without_image(*where: ColumnElement[bool]) -> Update:
     """Start pictures become empty, not null: a job that had one cannot be drawn again without it."""
-    return update(JobRow).where(*where, JobRow.image.is_not(None)).values(image=b"")
+    return update(JobRow).where(*where, JobRow.image.is_not(None)).values(image=b"", mask=None)
 
 
 async def _num_unfinished(session: AsyncSession, member_id: int) -> int:
@@ -258,6 +259,7 @@ def _row(order: Order, now: datetime) -> JobRow:
         channel_id=order.who.channel_id,
         request=to_json(order.request),
         image=order.request.image,
+        mask=order.request.mask,
         parent_job=order.parent_job,
         nonce=f"loom-{job_id}",
         state=S.RECEIVED,

@@ -98,7 +98,8 @@ class EntryRow(Base):
 class JobRow(Base):
     """One order and what became of it. `told`: its member has been shown how it ended.
 
-    `image` is the picture the drawing starts from: read only when one job is asked for, and empty once thrown away.
+    `image` is the picture the drawing starts from, `mask` what of it is drawn: read only when one job is asked for, and
+    empty once thrown away.
     """
 
     __tablename__ = "jobs"
@@ -114,6 +115,7 @@ class JobRow(Base):
     channel_id: Mapped[int]
     request: Mapped[dict[str, Any]]
     image: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True)
+    mask: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True)
     parent_job: Mapped[str | None] = mapped_column(ForeignKey("jobs.id", ondelete="SET NULL"))
     nonce: Mapped[str] = mapped_column(String(25), unique=True)
     state: Mapped[JobState] = mapped_column(

@@ -17,6 +17,7 @@ class Action(StrEnum):
     AGAIN = "again"
     VARY = "vary"
     WEIGHTS = "weights"
+    CELL = "cell"
     DELETE = "delete"
     CANCEL = "cancel"
 
@@ -40,6 +41,7 @@ _LOOKS = {
     Action.AGAIN: ("Again", ButtonStyle.primary),
     Action.VARY: ("Vary seed", ButtonStyle.secondary),
     Action.WEIGHTS: ("Weights…", ButtonStyle.secondary),
+    Action.CELL: ("Cell…", ButtonStyle.secondary),
     Action.DELETE: ("Delete", ButtonStyle.danger),
     Action.CANCEL: ("Cancel", ButtonStyle.secondary),
 }

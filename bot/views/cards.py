@@ -61,7 +61,9 @@ def finished(job: Job, files: Sequence[discord.File], *, mention: bool = False) 
     """The pictures and how to make them again. `mention` calls the one who asked, where the answer came too late."""
     head = [_text(f"<@{job.order.who.member_id}>")] if mention else []
     gallery = ui.MediaGallery[Any](*(discord.MediaGalleryItem(file) for file in files)) if files else _text(GONE)
-    actions = [Action.AGAIN, Action.VARY, *([Action.WEIGHTS] if job.request.adapters else []), Action.DELETE]
+    weights = [Action.WEIGHTS] if job.request.adapters else []
+    cell = [Action.CELL] if job.request.grid else []
+    actions = [Action.AGAIN, Action.VARY, *weights, *cell, Action.DELETE]
     return Card(*head, _text(_words(job)), gallery, _text(_facts(job)), _row(job.id, *actions))
 
 
@@ -95,6 +97,7 @@ def _facts(job: Job) -> str:
     facts = [
         f"seed {first.seed if first else request.seed}",
         code(mix(job), 300) if request.adapters else "",
+        f"{len(request.grid)} cells over {code(str(request.grid), 300)}" if request.grid else "",
         f"{first.width}×{first.height}" if first else "",
         f"{request.steps} steps",
         f"{request.sampler} {request.schedule}".rstrip(),

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import discord
 
-from ..orders import Job
+from ..orders import CellUnknown, Job
 from . import asking
 from .asking import Interaction
 from .buttons import Action, JobButton, deed
 from .cards import note
+from .grid import CellModal
 from .weights import WeightsModal
 
 if TYPE_CHECKING:
@@ -32,6 +33,14 @@ async def _vary(interaction: Interaction, job_id: str) -> None:
 async def _weights(interaction: Interaction, job_id: str) -> None:
     job = await interaction.client.orders.open_job(job_id, asking.who(interaction))
     await interaction.response.send_modal(WeightsModal(job))
+
+
+@deed(Action.CELL)
+async def _cell(interaction: Interaction, job_id: str) -> None:
+    job = await interaction.client.orders.open_job(job_id, asking.who(interaction))
+    if job.request.grid is None:
+        raise CellUnknown("This picture is no sheet.")
+    await interaction.response.send_modal(CellModal(job, job.request.grid))
 
 
 @deed(Action.DELETE)

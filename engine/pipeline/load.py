@@ -6,7 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import DiffusionPipeline, StableDiffusionPipeline, StableDiffusionXLPipeline
+from diffusers import (
+    DiffusionPipeline,
+    StableDiffusionInpaintPipeline,
+    StableDiffusionPipeline,
+    StableDiffusionXLInpaintPipeline,
+    StableDiffusionXLPipeline,
+)
 from diffusers.utils import logging as diffusers_logging
 from transformers.utils import logging as transformers_logging
 
@@ -14,6 +20,10 @@ from ..adapters.header import read_header
 from ..config import BUILTIN_FOLDER
 from ..errors import AdapterInvalid, ModelNotFound, ModelUnreadable
 
+_DRAWN_WITH = (  # an inpainting model has the same parts, and a UNet that sees a mask
+    *(StableDiffusionPipeline, StableDiffusionInpaintPipeline),
+    *(StableDiffusionXLPipeline, StableDiffusionXLInpaintPipeline),
+)
 _CROSS_ATTENTION = "model.diffusion_model.input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight"
 
 
@@ -44,7 +54,7 @@ def load_pipeline(source: str, device: torch.device, dtype: torch.dtype, *, cach
             )
     except (OSError, ValueError, KeyError, RuntimeError, AdapterInvalid) as error:
         raise ModelUnreadable(f"The base model {source} cannot be loaded: {_first_line(error)}") from error
-    if not isinstance(pipeline, StableDiffusionPipeline | StableDiffusionXLPipeline):
+    if not isinstance(pipeline, _DRAWN_WITH):
         raise ModelUnreadable(
             f"{source} is a {type(pipeline).__name__}; Stable Diffusion 1.x, 2.x and XL are drawn with here."
         )

@@ -150,6 +150,11 @@ class SigmaScheduler:
             following = end.value
         return Stepped(following, denoised)
 
+    @property
+    def level(self) -> float:
+        """The sigma at which the model is asked next."""
+        return self._asked[self._done]
+
     def _plan(self, levels: Sequence[float]) -> None:
         self._asked = levels
         times = [self._sampler.time(sigma, self._levels) for sigma in levels]
@@ -159,6 +164,14 @@ class SigmaScheduler:
         if self._sampler.brownian:
             return noise.brownian(min(filter(None, self.sigmas)), self.sigmas[0])
         return lambda sigma, following: noise.next()
+
+
+def level_of(scheduler: Any, time: torch.Tensor) -> float:
+    """The sigma, noise over signal, at which the model is asked at `time`."""
+    if isinstance(scheduler, SigmaScheduler):
+        return scheduler.level
+    kept = min(max(float(scheduler.alphas_cumprod[int(time)]), 1e-12), 1 - 1e-12)
+    return math.sqrt((1 - kept) / kept)
 
 
 Denoiser = Callable[[torch.Tensor, torch.Tensor, float], torch.Tensor]

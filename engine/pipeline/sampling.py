@@ -13,8 +13,9 @@ from typing import Any
 import torch
 
 from .conditioning import Conditioning, Embedding, alike
+from .inpaint import Kept
 from .noise import Noise
-from .samplers import SigmaScheduler
+from .samplers import SigmaScheduler, level_of
 
 OnStep = Callable[[int, int, torch.Tensor], None]  # step, steps, latents worth a preview (rows, 4, h, w)
 
@@ -33,6 +34,8 @@ class Row:
     cfg: float
     cfg_rescale: float = 0.0
     preview: torch.Tensor | None = None
+    kept: Kept | None = None  # where a mask keeps the picture that was sent
+    told: torch.Tensor | None = None  # (1, 5, h, w) for an inpainting UNet: see `inpaint.told`
 
     def wanted(self, call: int) -> tuple[tuple[Embedding, float], ...]:
         return _in_force(self.positive, self._step(call)).parts
@@ -63,8 +66,11 @@ def new_row(
     empty: Embedding,
     cfg: float,
     cfg_rescale: float = 0.0,
+    last: int | None = None,
 ) -> Row:
-    """A row at its first step. `start` are the latents of a picture to change by `strength`, or None."""
+    """A row at its first step. `start` are the latents of a picture to change by `strength`, or in the `last` so many
+    of the steps, or None.
+    """
     precision = torch.float32 if isinstance(scheduler, SigmaScheduler) else dtype
     first = noise.first().to(device, precision)
     scheduler.set_timesteps(steps, device=device)
@@ -72,7 +78,7 @@ def new_row(
     if start is None:
         latents = first * scheduler.init_noise_sigma
     else:
-        skipped = _skipped(scheduler, strength)
+        skipped = _skipped(scheduler, strength, last)
         if hasattr(scheduler, "set_begin_index"):
             scheduler.set_begin_index(skipped)
         timesteps = scheduler.timesteps[skipped:]
@@ -103,15 +109,21 @@ def _together(rows: Sequence[Row], latents: Sequence[torch.Tensor]) -> torch.Ten
     return torch.cat(list(latents)).to(rows[0].empty.hidden.dtype)
 
 
-def _skipped(scheduler: Any, strength: float) -> int:
-    """How many timesteps a picture that changes by `strength` leaves out: diffusers' rule for diffusers' scheduler.
+def _skipped(scheduler: Any, strength: float, last: int | None) -> int:
+    """How many timesteps a picture that changes by `strength`, or in the `last` so many steps, leaves out.
+
+    By strength it is diffusers' rule for diffusers' scheduler.
 
     The WebUI, whose samplers the others are, takes one step more; here a strength of 0 still keeps the picture.
     """
     steps = len(scheduler.timesteps)
     if not isinstance(scheduler, SigmaScheduler):
+        if last is not None:
+            return max(0, steps - last)
         return steps - min(int(steps * strength), steps)
     steps = len(scheduler.sigmas) - 1
+    if last is not None:
+        return max(0, steps - last) * int(scheduler.order)
     taken = min(int(min(strength, 0.999) * steps) + 1, steps) if strength else 0
     return (steps - taken) * scheduler.order
 
@@ -127,6 +139,8 @@ def _advance(unet: Any, rows: Sequence[Row], step: int, extra: Callable[[Embeddi
     for row in rows:
         time = row.timesteps[step - 1]
         scaled = row.scheduler.scale_model_input(row.latents, time)
+        if row.told is not None:
+            scaled = torch.cat([scaled, row.told], dim=1)
         parts = [embedding for embedding, _ in row.wanted(step)]
         guided = [row.unwanted(step), *parts] if row.guided(step) else parts
         texts += guided
@@ -167,7 +181,11 @@ def _predicted(
 
 def _step(row: Row, predicted: torch.Tensor, weights: Sequence[float], time: torch.Tensor) -> None:
     first, *others = torch.split(predicted.to(row.latents.dtype), 1)
-    output = row.scheduler.step(_guided(row, first, others, weights) if others else first, time, row.latents, row.noise)
+    guided = _guided(row, first, others, weights) if others else first
+    if row.kept is not None:
+        level = level_of(row.scheduler, time)
+        guided = row.kept.blended(guided, row.scheduler.scale_model_input(row.latents, time), level)
+    output = row.scheduler.step(guided, time, row.latents, row.noise)
     row.latents = output.prev_sample
     row.preview = output.pred_original_sample
 

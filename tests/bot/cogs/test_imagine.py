@@ -12,7 +12,7 @@ import pytest
 from bot.orders import JobState, Order, Ticket
 from bot.views import asking
 from bot.views.cards import finished
-from engine import SAMPLERS, SCHEDULES, AdapterUse
+from engine import SAMPLERS, SCHEDULES, AdapterUse, Hires
 from tests.bot.worlds import buttons, texts, world
 from tests.fakes import png, until
 
@@ -22,7 +22,7 @@ async def test_its_options_are_the_ones_that_were_promised(tmp_path: Path) -> No
         command = w.bot.tree.get_command("imagine")
         names = [parameter.name for parameter in command.parameters]  # type: ignore[union-attr]
     promised = "prompt negative lora weight lora2 weight2 lora3 weight3 model size steps cfg sampler seed count image"
-    assert names == [*promised.split(), "strength", "schedule"]
+    assert names == [*promised.split(), "strength", "mask", "hires", "vae", "clip_skip", "schedule"]
 
 
 async def test_the_first_answer_tells_the_place_of_a_job_that_is_already_recorded(tmp_path: Path) -> None:
@@ -41,7 +41,7 @@ async def test_every_option_reaches_the_engine(tmp_path: Path) -> None:
     options: dict[str, Any] = {
         "negative": "fog", "lora": "ink", "weight": 0.5, "lora2": "light", "lora3": "neon", "weight3": -1.0,
         "size": "128x192", "steps": 12, "cfg": 3.5, "sampler": "Heun", "seed": 42, "count": 2, "strength": 0.3,
-        "model": "builtin", "schedule": "Karras",
+        "model": "builtin", "hires": 1.5, "clip_skip": 2, "schedule": "Karras",
     }  # fmt: skip
     async with world(tmp_path) as w:
         await w.alice.slash(w.channel, "imagine", prompt="a house", **options)
@@ -52,7 +52,7 @@ async def test_every_option_reaches_the_engine(tmp_path: Path) -> None:
     assert (request.prompt, request.negative, request.width, request.height) == ("a house", "fog", 128, 192)
     assert (request.steps, request.cfg, request.sampler, request.seed) == (12, 3.5, "Heun", 42)
     assert (request.count, request.strength, request.model) == (2, 0.3, "builtin")
-    assert request.schedule == "Karras"
+    assert (request.hires, request.clip_skip, request.schedule) == (Hires(1.5), 2, "Karras")
 
 
 async def test_a_tag_in_the_prompt_adds_an_adapter(tmp_path: Path) -> None:
@@ -85,6 +85,17 @@ async def test_a_picture_sent_along_is_where_the_drawing_starts(tmp_path: Path) 
         assert "Queued" in texts(result.response.message)
 
 
+async def test_a_mask_goes_with_its_picture_and_is_there_again(tmp_path: Path) -> None:
+    """Both are kept for Again, and neither is in what /history reads."""
+    async with world(tmp_path) as w:
+        await w.drawn("x", image=("me.png", png()), mask=("mask.png", png(grey=255)))
+        await w.alice.click(w.channel.last_message, label="Again")
+        await w.dispatched(2)
+        first, again = (attempt.request for attempt in w.fleet.attempts)
+        assert (first.image, first.mask) == (png(), png(grey=255)) == (again.image, again.mask)
+        assert ((await w.newest()).request.image, (await w.newest()).request.mask) == (None, None)
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -96,6 +107,9 @@ async def test_a_picture_sent_along_is_where_the_drawing_starts(tmp_path: Path) 
         ({"prompt": "x", "model": "sdxx"}, "no model called"),
         ({"prompt": "x", "lora": "*" * 5000}, "no adapter called"),
         ({"prompt": "x", "image": ("notes.txt", b"hello")}, "PNG, JPEG or WebP"),
+        ({"prompt": "x", "mask": ("mask.png", png())}, "needs the picture"),
+        ({"prompt": "x", "vae": "dreams"}, "no VAE called"),
+        ({"prompt": "x", "size": "1024x1088", "hires": 2.0}, "2048 is the most"),
         ({"prompt": "x", "image": ("big.png", b"0" * (10 * 2**20 + 1))}, "10 MB is the most"),
     ],
 )

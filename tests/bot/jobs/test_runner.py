@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bot.jobs import Runner
-from bot.jobs.runner import DEFECT, INTERRUPTED, cost
+from bot.jobs.runner import DEFECT, INTERRUPTED
 from bot.orders import JobState
 from bot.store import open_store
 from engine import AdapterUse, Attempt, Done, Holds, Lost, Request, Scheduler, WorkerId
@@ -415,11 +415,3 @@ async def test_the_scheduler_hears_of_adapters_by_content(at: Bench) -> None:
     await until(lambda: at.runner.waiting == 1)
     (waiting,) = at.runner._scheduler.order()
     assert (waiting.job, waiting.adapters) == (last, frozenset({"ab" * 32}))
-
-
-def test_cost_grows_with_steps_pixels_and_pictures() -> None:
-    """Twice of any of them is twice the work."""
-    once = cost(Request(prompt="a", steps=10, width=128, height=128))
-    for more in ({"steps": 20}, {"width": 256}, {"height": 256}, {"count": 2}):
-        fields = {"steps": 10, "width": 128, "height": 128} | more
-        assert cost(Request(prompt="a", **fields)) == pytest.approx(2 * once)  # type: ignore[arg-type]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.store.wire import from_json, to_json
-from engine import NOISES, SAMPLERS, SCHEDULES, AdapterUse, Request
+from engine import NOISES, SAMPLERS, SCHEDULES, UPSCALERS, AdapterUse, Axis, Grid, Hires, Request
 
 weights = st.floats(-10, 10)
 sides = st.none() | st.integers(8, 256).map(lambda eighth: eighth * 8)
@@ -29,7 +30,14 @@ uses = st.builds(
     start=st.none() | st.floats(0, 0.5),
     stop=st.none() | st.integers(1, 150),
 )
-requests = st.builds(
+axes = st.one_of(
+    st.lists(st.integers(0, 9), min_size=1, max_size=4, unique=True).map(lambda seeds: Axis("seed", tuple(seeds))),
+    st.lists(weights, min_size=1, max_size=4, unique=True).map(lambda ws: Axis("weight ink", tuple(ws))),
+)
+grids = st.builds(Grid, axes, st.none() | st.just(Axis("sampler", SAMPLERS[:2])), st.lists(uses, max_size=2).map(tuple))
+hires = st.builds(Hires, st.floats(1.1, 2), st.floats(0, 1), st.integers(0, 150), st.sampled_from(UPSCALERS))
+sent = st.tuples(st.none(), st.none()) | st.tuples(st.binary(max_size=50), st.none() | st.binary(max_size=50))
+plain = st.builds(
     Request,
     prompt=st.text(max_size=50),
     negative=st.text(max_size=50),
@@ -42,7 +50,6 @@ requests = st.builds(
     sampler=st.sampled_from(SAMPLERS),
     seed=st.none() | st.integers(0, 2**32 - 1),
     count=st.integers(1, 4),
-    image=st.none() | st.binary(max_size=50),
     strength=st.floats(0, 1),
     schedule=st.sampled_from(["", *SCHEDULES]),
     eta=st.none() | st.floats(0, 1),
@@ -52,13 +59,26 @@ requests = st.builds(
     variation_strength=st.floats(0, 1),
     cfg_rescale=st.floats(0, 1),
     notes=st.lists(st.text(max_size=20), max_size=2).map(tuple),
+    vae=st.text(max_size=10),
+    clip_skip=st.integers(1, 12),
+    mask_blur=st.integers(0, 64),
 )
 
 
-@given(requests)
+@st.composite
+def requests(draw: st.DrawFn) -> Request:
+    """With a picture, a mask, hires fix or a grid, as far as they go together."""
+    request = draw(plain)
+    image, mask = draw(sent)
+    second = draw(st.none() | hires) if mask is None and max(request.width or 0, request.height or 0) <= 1024 else None
+    grid = draw(st.none() | grids) if request.count == 1 else None
+    return replace(request, image=image, mask=mask, hires=second, grid=grid)
+
+
+@given(requests())
 def test_a_request_survives_json(request: Request) -> None:
     """To JSON text and back is the identity; picture bytes go beside it."""
-    assert from_json(json.loads(json.dumps(to_json(request))), request.image) == request
+    assert from_json(json.loads(json.dumps(to_json(request))), request.image, request.mask) == request
 
 
 def test_a_job_stored_under_an_older_samplers_name_is_still_read() -> None:
