@@ -1,0 +1,113 @@
+"""JSON from outside, read by type and cut to size: what is not of the expected type is refused with its place."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from html.parser import HTMLParser
+
+from .errors import SourceBroken
+
+MAX_LINE, MAX_DESCRIPTION, MAX_SNAPSHOT = 200, 600, 200_000
+MAX_ITEMS = 200  # of any list that is read
+
+
+class Foreign:
+    """One JSON object of a source. `where` is its place, for the sentence. A missing field reads as the default, as
+    does null; one of another type raises SourceBroken."""
+
+    def __init__(self, value: object, where: str) -> None:
+        if not isinstance(value, dict):
+            raise SourceBroken(f"{where} is not as documented; it cannot be read.")
+        self.value = value
+        self.where = where
+
+    def text(self, key: str, default: str = "", *, limit: int = MAX_LINE) -> str:
+        value = self._get(key, str)
+        return default if value is None else printable(str(value))[:limit]
+
+    def html(self, key: str) -> str:
+        """The words of a field that holds HTML."""
+        value = self._get(key, str)
+        return "" if value is None else _words(str(value))[:MAX_DESCRIPTION]
+
+    def number(self, key: str) -> int | None:
+        value = self._get(key, int, float)
+        if value is None:
+            return None
+        if isinstance(value, bool) or not math.isfinite(value) or abs(value) > 1e15:
+            raise self._odd(key)
+        return int(value)
+
+    def real(self, key: str) -> float | None:
+        value = self._get(key, int, float)
+        if value is None:
+            return None
+        if isinstance(value, bool) or abs(value) > 1e15 or not math.isfinite(value):
+            raise self._odd(key)
+        return float(value)
+
+    def flag(self, key: str) -> bool | None:
+        value = self._get(key, bool)
+        return None if value is None else bool(value)
+
+    def object(self, key: str) -> Foreign:
+        return Foreign(self._get(key, dict) or {}, f"{self.where}.{key}")
+
+    def objects(self, key: str) -> Iterator[Foreign]:
+        for index, item in enumerate((self._get(key, list) or [])[:MAX_ITEMS]):
+            yield Foreign(item, f"{self.where}.{key}[{index}]")
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        """A list of texts; one text counts as a list of one, which some sources write."""
+        value = self._get(key, list, str)
+        items = [value] if isinstance(value, str) else value or []
+        if not all(isinstance(item, str) for item in items):
+            raise self._odd(key)
+        return tuple(line for item in items[:MAX_ITEMS] if (line := printable(item).strip()[:MAX_LINE]))
+
+    def snapshot(self) -> str:
+        """The object as JSON, to keep; empty when it is too large to."""
+        text = json.dumps(self.value, ensure_ascii=False)
+        return text if len(text) <= MAX_SNAPSHOT else ""
+
+    def _get(self, key: str, *kinds: type) -> object:
+        value = self.value.get(key)
+        if value is not None and not isinstance(value, kinds):
+            raise self._odd(key)
+        return value
+
+    def _odd(self, key: str) -> SourceBroken:
+        return SourceBroken(f"{self.where}.{key} is not as documented; it cannot be read.")
+
+
+def printable(text: str) -> str:
+    """One line without signs that do not print or turn the direction of writing."""
+    return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
+
+
+class _Words(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.parts: list[str] = []
+        self._hidden = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._hidden += tag in ("script", "style")
+        self.parts.append(" ")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._hidden = max(0, self._hidden - (tag in ("script", "style")))
+        self.parts.append(" ")
+
+    def handle_data(self, data: str) -> None:
+        if not self._hidden:
+            self.parts.append(data)
+
+
+def _words(html: str) -> str:
+    parser = _Words()
+    parser.feed(html[:20_000])
+    parser.close()
+    return printable("".join(parser.parts))
