@@ -57,7 +57,7 @@ class CivitaiSite:
         mature = isinstance(source, Civitai) and source.mature
         version = await self._version(source)
         model_id = version.number("modelId")
-        model = Foreign(version.value.get("model") or {}, "Civitai's model")
+        model = version.part("model")
         if model_id is not None:
             with suppress(SourceMissing):  # the version is shown all the same; its page is not
                 model = await self._ask(f"models/{model_id}", mature)
@@ -79,7 +79,7 @@ class CivitaiSite:
         """Whether the version is still there with that file, and the newest of its model. Raises ImportRefused."""
         version = await self._version(source)
         model_id, version_id = version.number("modelId"), version.number("id")
-        files = [file.object("hashes").text("SHA256").lower() for file in version.objects("files")]
+        files = [file.part("hashes").text("SHA256").lower() for file in version.parts("files")]
         if any(files) and sha256 not in files:
             again = Civitai(model_id, version_id)
             return Updated(f"{version.text('name')}, another file", spell_source(again))
@@ -87,7 +87,7 @@ class CivitaiSite:
             return Unchanged()
         model = await self._ask(f"models/{model_id}", source.mature)
         _refuse_kind(model, version)
-        newest = next(iter(model.objects("modelVersions")), None)
+        newest = next(iter(model.parts("modelVersions")), None)
         newest_id = newest.number("id") if newest is not None else None
         if newest is None or newest_id is None or newest_id == version_id:
             return Unchanged()
@@ -105,7 +105,7 @@ class CivitaiSite:
             return version
         model = await self._ask(f"models/{source.model_id}", source.mature)
         _refuse_kind(model, Foreign({}, "Civitai's version"))
-        newest = next(iter(model.objects("modelVersions")), None)
+        newest = next(iter(model.parts("modelVersions")), None)
         version_id = newest.number("id") if newest is not None else None
         if version_id is None:
             raise SourceMissing("This model has no published version on Civitai.")
@@ -210,9 +210,9 @@ def _refuse_kind(model: Foreign, version: Foreign) -> None:
 
 def _choose(source: Civitai | FileHash, version: Foreign) -> Foreign:
     """The file that is meant: the one asked for, else the primary, else the first. Raises SourceUnusable."""
-    files = list(version.objects("files"))
+    files = list(version.parts("files"))
     if isinstance(source, FileHash):
-        files = [file for file in files if file.object("hashes").text(source.kind).lower() == source.digest] or files
+        files = [file for file in files if file.part("hashes").text(source.kind).lower() == source.digest] or files
     elif source.file_id is not None:
         files = [file for file in files if file.number("id") == source.file_id]
     if not files:
@@ -231,7 +231,7 @@ def _choose(source: Civitai | FileHash, version: Foreign) -> Foreign:
 
 
 def _is_safetensors(file: Foreign) -> bool:
-    stated = file.object("metadata").text("format")
+    stated = file.part("metadata").text("format")
     return file.text("name").lower().endswith(".safetensors") and stated in ("", "SafeTensor")
 
 
@@ -244,19 +244,19 @@ def _described(site: str, source: Civitai | FileHash, version: Foreign, model: F
     size = file.real("sizeKB")
     scans = {name: file.text(f"{name}ScanResult", "Pending") for name in ("pickle", "virus")}
     base = version.text("baseModel")
-    hashes = {kind: file.object("hashes").text(kind).lower() for kind in HASHES.values()}
+    hashes = {kind: file.part("hashes").text(kind).lower() for kind in HASHES.values()}
     if isinstance(source, FileHash):
         hashes[source.kind] = source.digest  # what was asked for decides, whatever the answer says
     return Preflight(
         source=Civitai(model_id, version_id, file_id, mature_site),
         origin="Civitai",
-        title=model.text("name") or version.object("model").text("name") or f"version {version_id}",
+        title=model.text("name") or version.part("model").text("name") or f"version {version_id}",
         page=f"{page_site}/models/{model_id}?modelVersionId={version_id}",
         address=f"{site}/api/download/models/{version_id}" + (f"?fileId={file_id}" if file_id is not None else ""),
         file_name=file_name(file.text("name")),
         size=None if size is None else round(size * 1024),
         version=version.text("name"),
-        creator=model.object("creator").text("username"),
+        creator=model.part("creator").text("username"),
         kind=model.text("type"),
         base=base,
         family=stated_family(base),
@@ -288,7 +288,7 @@ def _licence(model: Foreign) -> Licence:
 
 
 def _previews(version: Foreign) -> Iterable[Preview]:
-    for image in version.objects("images"):
+    for image in version.parts("images"):
         if image.text("type", "image") == "image" and (url := image.text("url", limit=2000)):
             level = image.number("nsfwLevel") or 0
             yield Preview(url, mature=level == 0 or bool(level & ~PG13), level=level)

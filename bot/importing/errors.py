@@ -2,7 +2,7 @@
 
     ImportRefused
     ├── SourceUnclear       what was typed is none of the forms that are read, or fits several files
-    ├── SourceUnusable      found, and not an adapter this bot draws with: another kind or model, a pickle, a failed scan
+    ├── SourceUnusable      found, and not an adapter this bot draws with: another kind or model, a pickle, a bad scan
     ├── SourceMissing       nothing there: never was, or private, which reads the same
     │   └── SourceRemoved   it was there and has been taken away
     ├── SourceLocked        there, and only for some: a login, an agreement, early access

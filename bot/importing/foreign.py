@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator
 from html.parser import HTMLParser
+from typing import Any
 
 from .errors import SourceBroken
 
@@ -15,13 +15,16 @@ MAX_ITEMS = 200  # of any list that is read
 
 class Foreign:
     """One JSON object of a source. `where` is its place, for the sentence. A missing field reads as the default, as
-    does null; one of another type raises SourceBroken."""
+    does null; one of another type raises SourceBroken. With `strict` off it reads as missing too: what people write by
+    hand.
+    """
 
-    def __init__(self, value: object, where: str) -> None:
-        if not isinstance(value, dict):
-            raise SourceBroken(f"{where} is not as documented; it cannot be read.")
-        self.value = value
+    def __init__(self, value: object, where: str, *, strict: bool = True) -> None:
         self.where = where
+        self._strict = strict
+        if not isinstance(value, dict) and strict:
+            raise SourceBroken(f"{where} is not as documented; it cannot be read.")
+        self.value: dict[str, Any] = value if isinstance(value, dict) else {}
 
     def text(self, key: str, default: str = "", *, limit: int = MAX_LINE) -> str:
         value = self._get(key, str)
@@ -33,53 +36,49 @@ class Foreign:
         return "" if value is None else _words(str(value))[:MAX_DESCRIPTION]
 
     def number(self, key: str) -> int | None:
-        value = self._get(key, int, float)
-        if value is None:
-            return None
-        if isinstance(value, bool) or not math.isfinite(value) or abs(value) > 1e15:
-            raise self._odd(key)
-        return int(value)
+        value = self.real(key)
+        return None if value is None else int(value)
 
     def real(self, key: str) -> float | None:
         value = self._get(key, int, float)
         if value is None:
             return None
-        if isinstance(value, bool) or abs(value) > 1e15 or not math.isfinite(value):
-            raise self._odd(key)
+        if isinstance(value, bool) or not abs(value) < 1e15:  # NaN is not less either
+            return self._odd(key)
         return float(value)
 
     def flag(self, key: str) -> bool | None:
         value = self._get(key, bool)
         return None if value is None else bool(value)
 
-    def object(self, key: str) -> Foreign:
-        return Foreign(self._get(key, dict) or {}, f"{self.where}.{key}")
+    def part(self, key: str) -> Foreign:
+        return Foreign(self._get(key, dict) or {}, f"{self.where}.{key}", strict=self._strict)
 
-    def objects(self, key: str) -> Iterator[Foreign]:
+    def parts(self, key: str) -> Iterator[Foreign]:
         for index, item in enumerate((self._get(key, list) or [])[:MAX_ITEMS]):
-            yield Foreign(item, f"{self.where}.{key}[{index}]")
+            yield Foreign(item, f"{self.where}.{key}[{index}]", strict=self._strict)
 
     def texts(self, key: str) -> tuple[str, ...]:
         """A list of texts; one text counts as a list of one, which some sources write."""
         value = self._get(key, list, str)
         items = [value] if isinstance(value, str) else value or []
         if not all(isinstance(item, str) for item in items):
-            raise self._odd(key)
-        return tuple(line for item in items[:MAX_ITEMS] if (line := printable(item).strip()[:MAX_LINE]))
+            self._odd(key)
+        lines = (printable(item)[:MAX_LINE] for item in items[:MAX_ITEMS] if isinstance(item, str))
+        return tuple(line for line in lines if line)
 
     def snapshot(self) -> str:
         """The object as JSON, to keep; empty when it is too large to."""
         text = json.dumps(self.value, ensure_ascii=False)
         return text if len(text) <= MAX_SNAPSHOT else ""
 
-    def _get(self, key: str, *kinds: type) -> object:
+    def _get(self, key: str, *kinds: type) -> Any:
         value = self.value.get(key)
-        if value is not None and not isinstance(value, kinds):
-            raise self._odd(key)
-        return value
+        return value if value is None or isinstance(value, kinds) else self._odd(key)
 
-    def _odd(self, key: str) -> SourceBroken:
-        return SourceBroken(f"{self.where}.{key} is not as documented; it cannot be read.")
+    def _odd(self, key: str) -> None:
+        if self._strict:
+            raise SourceBroken(f"{self.where}.{key} is not as documented; it cannot be read.")
 
 
 def printable(text: str) -> str:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from .arrival import OnProgress
@@ -43,7 +43,6 @@ PICKLES = (".bin", ".pt", ".ckpt", ".pth")
 MATURE_TAG = "not-for-all-audiences"
 SHOWN = 10  # files named when one must be chosen
 ASKING = 10.0  # seconds without an answer; huggingface_hub's own unit
-T = TypeVar("T")
 
 
 class Hub:
@@ -189,7 +188,7 @@ def _choose(source: HuggingFace, info: ModelInfo) -> RepoSibling:
 
 
 def _described(hub: str, source: HuggingFace, info: ModelInfo, file: RepoSibling, readme: str) -> Preflight:
-    card = Foreign(info.card_data.to_dict() if info.card_data else {}, "The card of the repository")
+    card = Foreign(_card(info), "The card", strict=False)
     tags = tuple(printable(str(tag))[:100] for tag in info.tags or ())
     base = _base(card, tags)
     path, commit = file.rfilename, str(info.sha)
@@ -212,8 +211,8 @@ def _described(hub: str, source: HuggingFace, info: ModelInfo, file: RepoSibling
         family=stated_family(base),
         hashes={"SHA256": file.lfs.sha256} if file.lfs else {},
         scans=scans,
-        licence=Licence(", ".join(_soft(lambda: card.texts("license"), ()))),
-        triggers=_soft(lambda: card.texts("instance_prompt"), ()),
+        licence=Licence(", ".join(card.texts("license"))),
+        triggers=card.texts("instance_prompt"),
         tags=tags[:50],
         description=_prose(readme),
         previews=tuple(_previews(hub, source.repo, commit, card, mature=MATURE_TAG in tags)),
@@ -224,8 +223,13 @@ def _described(hub: str, source: HuggingFace, info: ModelInfo, file: RepoSibling
     )
 
 
+def _card(info: ModelInfo) -> Any:
+    """The YAML head of the README, as the library read it."""
+    return info.card_data.to_dict() if info.card_data else {}  # type: ignore[no-untyped-call]
+
+
 def _base(card: Foreign, tags: Iterable[str]) -> str:
-    stated = _soft(lambda: card.texts("base_model"), ())
+    stated = card.texts("base_model")
     tagged = [tag.rpartition(":")[2] for tag in tags if tag.startswith("base_model:")]
     return (*stated, *tagged, "")[0]
 
@@ -247,8 +251,8 @@ def _scan(info: ModelInfo, path: str) -> tuple[dict[str, str], tuple[str, ...]]:
 
 def _previews(hub: str, repo: str, commit: str, card: Foreign, *, mature: bool) -> Iterable[Preview]:
     """The pictures of the card's widget, which lie in the repository."""
-    for sample in _soft(lambda: tuple(card.objects("widget")), ()):
-        path = _soft(lambda sample=sample: sample.object("output").text("url", limit=500), "")  # type: ignore[misc]
+    for sample in card.parts("widget"):
+        path = sample.part("output").text("url", limit=500)
         if path and "://" not in path and ".." not in path:
             yield Preview(f"{hub}/{repo}/resolve/{commit}/{quote(path.lstrip('./'))}", mature)
 
@@ -259,11 +263,3 @@ def _prose(readme: str) -> str:
     text = Foreign({"text": text}, "The card").html("text") if text else ""
     text = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", text)
     return printable(re.sub(r"[#*`_|]+", "", text))[:MAX_DESCRIPTION]
-
-
-def _soft(read: Callable[[], T], default: T) -> T:
-    """A card is written by hand: what in it is not as documented counts as not there."""
-    try:
-        return read()
-    except SourceBroken:
-        return default

@@ -20,7 +20,7 @@ SCAN_PASSED = "Success"
 
 @dataclass(frozen=True, slots=True)
 class Licence:
-    """What the maker allows, as stated; None where nothing is. `commercial`: Civitai's words, such as "Image", "Sell"."""
+    """What the maker allows, as stated; None: not stated. `commercial` in Civitai's words, such as "Image", "Sell"."""
 
     name: str = ""
     credit_needed: bool | None = None
