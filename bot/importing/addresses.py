@@ -13,8 +13,8 @@ from yarl import URL
 
 from .errors import AddressRefused
 
-# What the registry calls global and is not meant for us: the old 6to4 relays, and Azure's way to the host machine.
-_NOT_OURS = tuple(map(ipaddress.ip_network, ("192.88.99.0/24", "168.63.129.16/32")))
+# What Python calls global and is not: the old 6to4 relays, Azure's way to the host machine, examples (RFC 9637).
+_NOT_GLOBAL = tuple(map(ipaddress.ip_network, ("192.88.99.0/24", "168.63.129.16/32", "3fff::/20")))
 _GLOBAL_6 = ipaddress.ip_network("2000::/3")  # all that is routed in IPv6
 _TUNNELS = tuple(map(ipaddress.ip_network, ("2001::/32", "2002::/16")))  # Teredo and 6to4 carry an IPv4 address
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")  # RFC 6052: how a network without IPv4 writes one
@@ -65,7 +65,7 @@ def is_public(address: str) -> bool:
             return is_public(str(ipaddress.IPv4Address(ip.packed[12:])))
         if ip not in _GLOBAL_6 or any(ip in tunnel for tunnel in _TUNNELS) or ip.packed[8:12] in _ISATAP:
             return False
-    elif any(ip in network for network in _NOT_OURS):
+    if any(ip in network for network in _NOT_GLOBAL):
         return False
     return ip.is_global and not ip.is_reserved and not ip.is_multicast
 

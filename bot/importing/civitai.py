@@ -303,5 +303,5 @@ def _warnings(version: Foreign, model: Foreign, scans: dict[str, str], hashes: d
     if version.text("availability") == "EarlyAccess" or version.text("earlyAccessEndsAt"):
         until = version.text("earlyAccessEndsAt")
         yield f"It is in early access{f' until {until}' if until else ''}; Civitai may refuse the download."
-    if not model.text("name"):
+    if "creator" not in model.value:  # only what the version says of its model
         yield "Civitai does not show the page of this model, so its licence and maker are not known."

@@ -74,7 +74,10 @@ class Foreign:
 
     def _get(self, key: str, *kinds: type) -> Any:
         value = self.value.get(key)
-        return value if value is None or isinstance(value, kinds) else self._odd(key)
+        if value is not None and not isinstance(value, kinds):
+            self._odd(key)
+            return None
+        return value
 
     def _odd(self, key: str) -> None:
         if self._strict:

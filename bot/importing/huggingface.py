@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from .arrival import OnProgress
@@ -35,7 +36,7 @@ from .source import HuggingFace, spell_source
 from .values import SCAN_PASSED, AtSource, Licence, Preflight, Preview, Unchanged, Updated
 
 if TYPE_CHECKING:
-    from huggingface_hub.hf_api import ModelInfo, RepoSibling
+    from huggingface_hub.hf_api import ModelInfo
 
 HUB = "https://huggingface.co"
 USUAL = "pytorch_lora_weights.safetensors"  # what diffusers' trainers write
@@ -43,6 +44,24 @@ PICKLES = (".bin", ".pt", ".ckpt", ".pth")
 MATURE_TAG = "not-for-all-audiences"
 SHOWN = 10  # files named when one must be chosen
 ASKING = 10.0  # seconds without an answer; huggingface_hub's own unit
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    path: str
+    size: int | None
+    sha256: str  # of files in LFS; empty for others
+
+
+@dataclass(frozen=True, slots=True)
+class _Repository:
+    """What the library was told, by type."""
+
+    commit: str
+    tags: tuple[str, ...]
+    card: Foreign
+    scans: Foreign
+    files: tuple[_File, ...]
 
 
 class Hub:
@@ -56,10 +75,10 @@ class Hub:
 
     async def preflight(self, source: HuggingFace) -> Preflight:
         """What the Hub says about the file. Raises ImportRefused."""
-        info = await self._info(source)
-        file = _choose(source, info)
-        readme = await self._readme(source.repo, str(info.sha))
-        return _described(self._hub, source, info, file, readme)
+        repository = await self._repository(source)
+        file = _choose(source, repository.files)
+        readme = await self._readme(source.repo, repository.commit)
+        return _described(self._hub, source, repository, file, readme)
 
     async def download(self, preflight: Preflight, path: Path, cap: int, on_progress: OnProgress | None) -> Downloaded:
         return await download(
@@ -74,27 +93,28 @@ class Hub:
 
     async def check(self, source: HuggingFace, sha256: str) -> AtSource:
         """Whether the branch still has the file as it was. Raises ImportRefused."""
-        info = await self._info(source)
-        file = _choose(source, info)
-        if file.lfs is None or file.lfs.sha256 == sha256:
+        repository = await self._repository(source)
+        if _choose(source, repository.files).sha256 in ("", sha256):
             return Unchanged()
-        return Updated(str(info.sha)[:12], spell_source(source))
+        return Updated(repository.commit[:12], spell_source(source))
 
-    async def _info(self, source: HuggingFace) -> ModelInfo:
+    async def _repository(self, source: HuggingFace) -> _Repository:
         try:
             async with asyncio.timeout(3 * ASKING):
                 return await asyncio.to_thread(self._ask, source)
         except TimeoutError:
             raise TooSlow("Hugging Face takes too long to answer.") from None
 
-    def _ask(self, source: HuggingFace) -> ModelInfo:
+    def _ask(self, source: HuggingFace) -> _Repository:
         """In a thread. `token=False`: a login of this machine's user is not the bot's to use."""
         from huggingface_hub import HfApi, errors
 
         api = HfApi(endpoint=self._hub, token=self._secret or False)
         try:
-            return api.model_info(
-                source.repo, revision=source.revision, timeout=ASKING, files_metadata=True, securityStatus=True
+            return _read(
+                api.model_info(
+                    source.repo, revision=source.revision, timeout=ASKING, files_metadata=True, securityStatus=True
+                )
             )
         except errors.HfHubHTTPError as error:
             raise _explain_hub(error) from error
@@ -164,9 +184,29 @@ def _explain(status: int, code: str, rate: str, wait: float) -> ImportRefused:
     return SourceBroken(f"Hugging Face answers with error {status}; try again later.")
 
 
-def _choose(source: HuggingFace, info: ModelInfo) -> RepoSibling:
+def _read(info: ModelInfo) -> _Repository:
+    """Raises TypeError for what is of another type than the library says; it does not look."""
+    files = []
+    for file in info.siblings or ():
+        sha256 = file.lfs.sha256 if file.lfs else ""
+        if not isinstance(file.rfilename, str) or not isinstance(file.size, int | None) or not isinstance(sha256, str):
+            raise TypeError("siblings")
+        files.append(_File(file.rfilename, file.size, sha256.lower()))
+    if not isinstance(info.sha, str):
+        raise TypeError("sha")
+    card = info.card_data.to_dict() if info.card_data else {}  # type: ignore[no-untyped-call]
+    return _Repository(
+        commit=info.sha,
+        tags=Foreign({"tags": info.tags}, "", strict=False).texts("tags"),
+        card=Foreign(card, "The card", strict=False),
+        scans=Foreign(info.security_repo_status, "The scans", strict=False),
+        files=tuple(files),
+    )
+
+
+def _choose(source: HuggingFace, listed: tuple[_File, ...]) -> _File:
     """The file that is meant. Raises SourceMissing, SourceUnusable, and SourceUnclear when several fit."""
-    files = {file.rfilename: file for file in info.siblings or ()}
+    files = {file.path: file for file in listed}
     if source.path in files:
         if not source.path.lower().endswith(ENDING):
             raise SourceUnusable(f"{source.path[:100]} is not a .safetensors file; only those are taken.")
@@ -174,28 +214,26 @@ def _choose(source: HuggingFace, info: ModelInfo) -> RepoSibling:
     inside = [file for name, file in files.items() if not source.path or name.startswith(f"{source.path}/")]
     if not inside:
         raise SourceMissing(f"{source.repo} has no file or folder {source.path[:100]}.")
-    found = [file for file in inside if file.rfilename.lower().endswith(ENDING)]
-    usual = [file for file in found if file.rfilename.rpartition("/")[2] == USUAL]
-    if not found and any(file.rfilename.lower().endswith(PICKLES) for file in inside):
+    found = [file for file in inside if file.path.lower().endswith(ENDING)]
+    usual = [file for file in found if file.path.rpartition("/")[2] == USUAL]
+    if not found and any(file.path.lower().endswith(PICKLES) for file in inside):
         raise SourceUnusable("Only pickles are there, which can hold programs; only .safetensors is taken.")
     if not found:
         raise SourceMissing(f"{source.repo} holds no .safetensors file.")
     if len(found) > 1 and len(usual) != 1:
-        names = ", ".join(sorted(file.rfilename[:100] for file in found)[:SHOWN])
+        names = ", ".join(sorted(file.path[:100] for file in found)[:SHOWN])
         more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
         raise SourceUnclear(f"There are {len(found)} files: {names}{more}. Name one: {source.repo}/FILE.")
     return usual[0] if len(found) > 1 else found[0]
 
 
-def _described(hub: str, source: HuggingFace, info: ModelInfo, file: RepoSibling, readme: str) -> Preflight:
-    card = Foreign(_card(info), "The card", strict=False)
-    tags = tuple(printable(str(tag))[:100] for tag in info.tags or ())
+def _described(hub: str, source: HuggingFace, repository: _Repository, file: _File, readme: str) -> Preflight:
+    card, tags, commit, path = repository.card, repository.tags, repository.commit, file.path
     base = _base(card, tags)
-    path, commit = file.rfilename, str(info.sha)
     if is_foreign(base):
         raise SourceUnusable(f"This is made for {base}; this bot draws with Stable Diffusion 1.5 and XL.")
-    scans, warnings = _scan(info, path)
-    if file.lfs is None:
+    scans, warnings = _scan(repository.scans, path)
+    if not file.sha256:
         warnings = (*warnings, "Hugging Face states no hash of this file, so it cannot be compared.")
     return Preflight(
         source=HuggingFace(source.repo, path, source.revision),
@@ -209,7 +247,7 @@ def _described(hub: str, source: HuggingFace, info: ModelInfo, file: RepoSibling
         creator=source.repo.partition("/")[0],
         base=base,
         family=stated_family(base),
-        hashes={"SHA256": file.lfs.sha256} if file.lfs else {},
+        hashes={"SHA256": file.sha256} if file.sha256 else {},
         scans=scans,
         licence=Licence(", ".join(card.texts("license"))),
         triggers=card.texts("instance_prompt"),
@@ -223,30 +261,22 @@ def _described(hub: str, source: HuggingFace, info: ModelInfo, file: RepoSibling
     )
 
 
-def _card(info: ModelInfo) -> Any:
-    """The YAML head of the README, as the library read it."""
-    return info.card_data.to_dict() if info.card_data else {}  # type: ignore[no-untyped-call]
-
-
 def _base(card: Foreign, tags: Iterable[str]) -> str:
     stated = card.texts("base_model")
     tagged = [tag.rpartition(":")[2] for tag in tags if tag.startswith("base_model:")]
     return (*stated, *tagged, "")[0]
 
 
-def _scan(info: ModelInfo, path: str) -> tuple[dict[str, str], tuple[str, ...]]:
-    """What the Hub's scanners say of the file. Raises SourceUnusable when they found something."""
-    status = info.security_repo_status if isinstance(info.security_repo_status, dict) else {}
-    issues = status.get("filesWithIssues")
-    for issue in issues if isinstance(issues, list) else ():
-        if isinstance(issue, dict) and issue.get("path") == path:
-            if issue.get("level") == "unsafe":
-                raise SourceUnusable("Hugging Face's scan found something dangerous in this file.")
-            level = printable(str(issue.get("level")))[:40]
-            return {"Hub": level}, (f"Hugging Face's scan has not passed it: {level}.",)
-    if status.get("scansDone") is True:
-        return {"Hub": SCAN_PASSED}, ()
-    return {"Hub": "Pending"}, ("Hugging Face's scan has not passed it: Pending.",)
+def _scan(status: Foreign, path: str) -> tuple[dict[str, str], tuple[str, ...]]:
+    """What the Hub's scanners say of the file, and what to tell. Raises SourceUnusable when they found something."""
+    issue = next((issue for issue in status.parts("filesWithIssues") if issue.text("path", limit=1000) == path), None)
+    level = SCAN_PASSED if status.flag("scansDone") else "Pending"
+    if issue is not None:
+        level = issue.text("level", "unknown")
+    if level == "unsafe":
+        raise SourceUnusable("Hugging Face's scan found something dangerous in this file.")
+    warnings = () if level == SCAN_PASSED else (f"Hugging Face's scan has not passed it: {level}.",)
+    return {"Hub": level}, warnings
 
 
 def _previews(hub: str, repo: str, commit: str, card: Foreign, *, mature: bool) -> Iterable[Preview]:

@@ -32,7 +32,7 @@ HASHES: Mapping[int, str] = {64: "SHA256", 12: "AutoV3", 10: "AutoV2"}
 ADAPTER_TYPES = frozenset({"lora", "lycoris", "locon", "dora"})
 
 _AIR = re.compile(
-    r"(?:urn:)?(?:air:)?(?P<ecosystem>[\w/-]+):(?P<type>[\w/-]+):(?P<source>[\w/-]+):"
+    r"(?:urn:)?(?:air:)?(?!urn:|air:)(?P<ecosystem>[\w/-]+):(?P<type>[\w/-]+):(?P<source>[\w/-]+):"
     r"(?P<id>[\w/.-]+)(?:@(?P<version>[\w/.-]+?))?(?:\+(?P<file>\d+))?(?:\.(?P<format>safetensors?|pickletensor|other))?",
     re.IGNORECASE | re.ASCII,
 )
