@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import io
+import tempfile
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,20 +25,24 @@ SECRET = "civitai-canary-token"  # made up
 HUB_SECRET = "hf_canary_token"
 
 
-@pytest.fixture(scope="session")
-def adapter(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+@functools.cache
+def adapter_bytes(seed: int = 0) -> bytes:
     """A LoRA for SD 1.5 of about 200 kB."""
     layer = ("lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k", torch.empty(320, 768))
-    path = write_kohya(tmp_path_factory.mktemp("adapter") / "ink.safetensors", [layer], rank=48)
-    return path.read_bytes()
+    with tempfile.TemporaryDirectory() as folder:
+        return write_kohya(Path(folder) / "ink.safetensors", [layer], rank=48, seed=seed).read_bytes()
 
 
-@pytest.fixture(scope="session")
-def picture() -> bytes:
+@functools.cache
+def picture_bytes() -> bytes:
     out = io.BytesIO()
-    image = Image.new("RGB", (64, 48), "teal")
-    image.save(out, "PNG", pnginfo=None)
+    Image.new("RGB", (64, 48), "teal").save(out, "PNG")
     return out.getvalue()
+
+
+@pytest.fixture
+def adapter() -> bytes:
+    return adapter_bytes()
 
 
 @dataclass
@@ -62,9 +68,9 @@ class Sites:
         return sorted(self.folder.rglob("*"))
 
 
-@pytest.fixture
-async def sites(adapter: bytes, picture: bytes, tmp_path: Path) -> AsyncIterator[Sites]:
-    folder = tmp_path / "incoming"
+@asynccontextmanager
+async def open_sites(adapter: bytes, picture: bytes, place: Path) -> AsyncIterator[Sites]:
+    folder = place / "incoming"
     folder.mkdir()
     cdn = Cdn({"ink.safetensors": adapter, "sample.png": picture, "mature.png": picture})
     civitai, hub = FakeCivitai(cdn, adapter), FakeHub(cdn, adapter)
@@ -77,4 +83,9 @@ async def sites(adapter: bytes, picture: bytes, tmp_path: Path) -> AsyncIterator
         rules = AddressRules(origins=frozenset((cdn.url, civitai.url, hub.url)))
         network = await stack.enter_async_context(Network(rules, BOUNDS))
         yield Sites(civitai, hub, cdn, Importer(network, config, folder), network, folder, config)
-        await stack.aclose()
+
+
+@pytest.fixture
+async def sites(tmp_path: Path) -> AsyncIterator[Sites]:
+    async with open_sites(adapter_bytes(), picture_bytes(), tmp_path) as opened:
+        yield opened

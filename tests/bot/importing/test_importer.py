@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import io
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from bot.importing import (
 from engine import AdapterInvalid
 
 from .conftest import HUB_SECRET, SECRET, Sites
-from .servers import raw_server, tensor_hash
+from .servers import Call, raw_server, tensor_hash
 
 
 async def test_a_civitai_page_becomes_a_validated_file_with_its_origin(sites: Sites, adapter: bytes) -> None:
@@ -96,8 +97,6 @@ async def test_a_hash_that_was_asked_for_must_be_the_file_s(sites: Sites, adapte
 
 async def test_a_damaged_file_is_refused_by_the_engine(sites: Sites, adapter: bytes) -> None:
     """Right hash, wrong content: the source's word is no proof of an adapter."""
-    import hashlib
-
     broken = adapter[:-100]
     sites.cdn.files["ink.safetensors"] = broken
     sites.civitai.version["files"][1]["hashes"] = {"SHA256": hashlib.sha256(broken).hexdigest()}
@@ -120,8 +119,12 @@ async def test_another_family_than_the_page_says_is_told(sites: Sites) -> None:
 
 
 async def test_cancelling_leaves_nothing(sites: Sites, adapter: bytes) -> None:
-    async def stalls(call) -> None:  # type: ignore[no-untyped-def]
+    begun = asyncio.Event()
+
+    async def stalls(call: Call) -> None:
         await call.answer(adapter[:100_000], Content_Length=str(len(adapter)))
+        if call.number == 1:  # the second question is the download
+            begun.set()
         await asyncio.sleep(60)
 
     async with raw_server(stalls) as server:
@@ -133,8 +136,8 @@ async def test_cancelling_leaves_nothing(sites: Sites, adapter: bytes) -> None:
                 pass
 
         task = asyncio.create_task(fetch())
-        while not sites.leftovers():
-            await asyncio.sleep(0.01)
+        await asyncio.wait_for(begun.wait(), 5)
+        assert sites.leftovers()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

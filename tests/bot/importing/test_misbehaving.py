@@ -32,6 +32,7 @@ from bot.importing import (
     TooSlow,
     WebFile,
 )
+from bot.importing.network import Token
 from engine import AdapterInvalid, AdapterUnsupported
 
 from .conftest import Sites
@@ -433,8 +434,6 @@ async def test_a_token_stays_behind_at_a_redirect(sites: Sites) -> None:
 
         async with raw_server(away) as server:
             importer = sites.allowing(server.url, other.url)
-            from bot.importing.network import Token
-
             async with importer._network.ask(f"{server.url}/x", token=Token.of(server.url, "canary")) as answer:
                 assert answer.status == 200
             assert server.calls[0].header("authorization") == "bearer canary"
