@@ -126,4 +126,5 @@ def refuse_foreign(first: bytes) -> None:
 
 
 def megabytes(size: int) -> str:
-    return f"{size / 1e6:,.1f} MB" if size >= 100_000 else f"{size:,} bytes"
+    """As a member reads it: 0.2 MB, 144 MB."""
+    return f"{size:,} bytes" if size < 100_000 else f"{size / 1e6:.1f} MB" if size < 10**7 else f"{size / 1e6:,.0f} MB"

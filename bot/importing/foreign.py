@@ -44,7 +44,8 @@ class Foreign:
         if value is None:
             return None
         if isinstance(value, bool) or not abs(value) < 1e15:  # NaN is not less either
-            return self._odd(key)
+            self._odd(key)
+            return None
         return float(value)
 
     def flag(self, key: str) -> bool | None:

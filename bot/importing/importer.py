@@ -26,7 +26,7 @@ from .download import Downloaded
 from .errors import HashDiffers, ImportRefused, SourceMissing, SourceRemoved, SourceUnusable, TooLarge
 from .huggingface import Hub
 from .names import file_name
-from .network import MIB, Bounds, Network, parse_url
+from .network import Bounds, Network, parse_url
 from .previews import fetch_previews
 from .source import Civitai, FileHash, HuggingFace, Source, WebFile
 from .values import (
@@ -53,7 +53,7 @@ class Importer:
     def __init__(self, network: Network, config: Imports, folder: Path) -> None:
         self._network = network
         self._previews = config.previews
-        self.cap = config.max_megabytes * MIB
+        self.cap = config.max_megabytes * 1_000_000
         self.folder = folder
         self._civitai = CivitaiSite(network, site=config.civitai_url, token=config.civitai_token)
         self._hub = Hub(network, hub=config.huggingface_url, token=config.huggingface_token)

@@ -17,7 +17,6 @@ from typing import Any, Self
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
-from multidict import CIMultiDictProxy
 from yarl import URL
 
 from .addresses import AddressRules, origin_of, shown
@@ -62,7 +61,7 @@ class Small:
     """An answer that was read at once."""
 
     status: int
-    headers: CIMultiDictProxy[str]
+    headers: Mapping[str, str]  # in any case
     body: bytes = field(repr=False)
 
     def json(self) -> object:

@@ -171,7 +171,7 @@ async def test_the_page_needs_nothing_from_elsewhere_and_allows_nothing(world: W
     assert "default-src 'none'" in policy
     assert "frame-ancestors 'none'" in policy
     assert not re.search(r"https?://|src=|href=|@import|url\(", text)
-    assert "536.9 MB" in text
+    assert "512 MB" in text
     assert 'name="viewport"' in text
 
 

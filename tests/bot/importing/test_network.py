@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -204,6 +206,16 @@ async def test_questions_carry_no_cookies_and_ask_for_plain_bytes() -> None:
             await network.small(server.url)
         assert [call.header("cookie") for call in server.calls] == ["", ""]
         assert server.calls[0].header("accept-encoding") == "identity"
+
+
+def test_nothing_in_the_bot_goes_out_past_this_client() -> None:
+    """discord.py has a client of its own; everything else that opens connections is named here."""
+    root = Path(__file__).parents[3] / "bot"
+    words = re.compile(
+        r"ClientSession\(|urlopen|requests\.|httpx|create_connection|hf_hub_download|torch\.load|pickle\."
+    )
+    found = {path.relative_to(root).as_posix() for path in root.rglob("*.py") if words.search(path.read_text("utf-8"))}
+    assert found <= {"importing/network.py"}, found
 
 
 def test_a_token_does_not_show() -> None:
