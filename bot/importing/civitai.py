@@ -23,6 +23,7 @@ from .errors import (
     SourceRemoved,
     SourceUnclear,
     SourceUnusable,
+    TooLarge,
 )
 from .families import is_foreign, stated_family
 from .foreign import Foreign, printable
@@ -35,7 +36,7 @@ SITE, MATURE_SITE = "https://civitai.com", "https://civitai.red"
 KINDS = frozenset({"LORA", "LoCon", "DoRA"})
 FILE_TYPES = ("Model", "Pruned Model", "Enhancement LoRA")  # the others are data, settings, archives
 KEEP = 300  # seconds an answer is kept, also one that says no; the site's own cache is as long
-KEPT = 256
+KEPT = 32
 WAIT = 10  # seconds that are waited through; a longer wait is told
 PG13 = 3  # the bits of nsfwLevel for everybody
 
@@ -59,7 +60,7 @@ class CivitaiSite:
         model_id = version.number("modelId")
         model = version.part("model")
         if model_id is not None:
-            with suppress(SourceMissing):  # the version is shown all the same; its page is not
+            with suppress(SourceMissing, TooLarge):  # the version is shown all the same; its page is not
                 model = await self._ask(f"models/{model_id}", mature)
         _refuse_kind(model, version)
         return _described(self._site, source, version, model, _choose(source, version))
@@ -118,7 +119,9 @@ class CivitaiSite:
         for site in reversed(sites) if mature else sites:
             answer = await self._answer(f"{site}/api/v1/{path}")
             if answer.status == 200:
-                return Foreign(answer.json(), f"Civitai's {path.split('/')[0].removesuffix('s')}")
+                return Foreign(
+                    await asyncio.to_thread(answer.json), f"Civitai's {path.split('/')[0].removesuffix('s')}"
+                )
         assert answer is not None
         raise self._explain(answer)
 
@@ -128,7 +131,8 @@ class CivitaiSite:
             kept = self._kept.get(address)
             if kept is not None and clock() < kept[0]:
                 return kept[1]
-            for pause in (1.0, 3.0, None):
+            first = self._network.bounds.pause
+            for pause in (first, 3 * first, None):
                 if (wait := self._closed_until - clock()) > 0:
                     raise SourceBusy(f"Civitai asks to be left alone for {wait:.0f} more seconds.", wait)
                 answer = await self._network.small(address, token=self._token)

@@ -45,6 +45,7 @@ from .values import (
 from .web import Web
 
 PREFIX = "import-"
+AT_ONCE = 3  # downloads; more wait for their turn
 
 
 class Importer:
@@ -58,6 +59,8 @@ class Importer:
         self._civitai = CivitaiSite(network, site=config.civitai_url, token=config.civitai_token)
         self._hub = Hub(network, hub=config.huggingface_url, token=config.huggingface_token)
         self._web = Web(network)
+        self._downloads = asyncio.Semaphore(AT_ONCE)
+        self._validation = asyncio.Lock()  # it takes a file into memory
 
     async def preflight(self, source: Source) -> Preflight:
         """What the source says about the file, which is not fetched. Raises ImportRefused."""
@@ -136,18 +139,20 @@ class Importer:
         return Unchanged()
 
     async def _download(self, preflight: Preflight, path: Path, on_progress: OnProgress | None) -> Downloaded:
-        match preflight.origin:
-            case "Civitai":
-                return await self._civitai.download(preflight, path, self.cap, on_progress)
-            case "Hugging Face":
-                return await self._hub.download(preflight, path, self.cap, on_progress)
-        return await self._web.download(preflight, path, self.cap, on_progress)
+        async with self._downloads:
+            match preflight.origin:
+                case "Civitai":
+                    return await self._civitai.download(preflight, path, self.cap, on_progress)
+                case "Hugging Face":
+                    return await self._hub.download(preflight, path, self.cap, on_progress)
+            return await self._web.download(preflight, path, self.cap, on_progress)
 
     async def _samples(self, preflight: Preflight) -> tuple[tuple[PreviewPicture, ...], int]:
         return await fetch_previews(self._network, preflight.previews[: self._previews])
 
     async def _validate(self, path: Path, name: str, sha256: str = "") -> AdapterInfo:
-        return await asyncio.to_thread(_read, path, name.removesuffix(".safetensors"), sha256)
+        async with self._validation:
+            return await asyncio.to_thread(_read, path, name.removesuffix(".safetensors"), sha256)
 
     @asynccontextmanager
     async def _incoming(self) -> AsyncIterator[Path]:

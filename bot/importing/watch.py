@@ -78,6 +78,9 @@ class WatchFolder:
             await asyncio.to_thread(_put_aside, path, REFUSED, str(error))
         except FileNotFoundError:
             return  # taken back meanwhile
+        except OSError as error:
+            log.warning("Not imported from the watch folder: %s: %s", path.name, error)
+            await asyncio.to_thread(_put_aside, path, REFUSED, f"It could not be read or kept: {error.strerror}.")
         else:
             await asyncio.to_thread(_put_aside, path, IMPORTED, "")
 

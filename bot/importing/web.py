@@ -8,7 +8,7 @@ from .arrival import OnProgress, refuse_foreign
 from .civitai import retry_after
 from .download import Downloaded, download, look
 from .errors import ImportRefused, SourceBroken, SourceBusy, SourceLocked, SourceMissing, SourceRemoved
-from .network import Network, Small
+from .network import Network, Small, parse_url
 from .source import WebFile, spell_source
 from .values import AtSource, Preflight, Unchanged, Updated
 
@@ -25,7 +25,7 @@ class Web:
             source=source,
             origin="web",
             title=name.removesuffix(".safetensors"),
-            page=source.url,
+            page=str(parse_url(source.url).with_query(None)),  # a query may hold a key
             address=source.url,
             file_name=name,
             size=size,
