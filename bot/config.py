@@ -60,6 +60,52 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Imports:
+    """[imports]. Where adapters may come from. A loopback http:// URL is a stand-in for the site, for tests."""
+
+    civitai_token: str = field(default="", repr=False)
+    huggingface_token: str = field(default="", repr=False)
+    civitai_url: str = "https://civitai.com"
+    huggingface_url: str = "https://huggingface.co"
+    hosts: tuple[str, ...] = ()  # empty: every public host
+    max_megabytes: int = 512
+    previews: int = 4
+    watch_folder: Path | None = None
+
+    def __post_init__(self) -> None:
+        _within("max_megabytes", self.max_megabytes, 1, 65536)
+        _within("previews", self.previews, 0, 10)
+        for key in ("civitai_url", "huggingface_url"):
+            url = _base_url(key, getattr(self, key))
+            if url.startswith("http:") and not _is_loopback(url):
+                raise ValueError(f"{key}: {url!r} is not secure; write https://.")
+        for host in self.hosts:
+            if not re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)+", host):
+                raise ValueError(f'hosts: {host!r} is no name of a host; write it like "github.com".')
+
+    @property
+    def loopback_urls(self) -> tuple[str, ...]:
+        """The sites that are stand-ins on this machine."""
+        return tuple(url for url in (self.civitai_url, self.huggingface_url) if _is_loopback(url))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drop:
+    """[drop]. The page for files too large for Discord; without a public `url` there is none."""
+
+    url: str = ""
+    host: str = "127.0.0.1"
+    port: int = 8780
+    minutes: int = 30
+
+    def __post_init__(self) -> None:
+        if self.url:
+            _base_url("url", self.url)
+        _within("port", self.port, 0, 65535)
+        _within("minutes", self.minutes, 1, 1440)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sandbox:
     """[sandbox]. The page served on 127.0.0.1 when there is no token; a port in use is passed over for the next."""
 
@@ -76,6 +122,8 @@ class BotConfig:
     discord: Discord = field(default_factory=Discord)
     data: Data = field(default_factory=Data)
     limits: Limits = field(default_factory=Limits)
+    imports: Imports = field(default_factory=Imports)
+    drop: Drop = field(default_factory=Drop)
     sandbox: Sandbox = field(default_factory=Sandbox)
     engine: EngineConfig = field(default_factory=EngineConfig)
     discord_api: str = ""
@@ -179,22 +227,35 @@ def _settle_paths(config: BotConfig, home: Path) -> BotConfig:
         embedding_folders=settled(config.engine.embedding_folders),
         wildcard_folders=settled(config.engine.wildcard_folders),
     )
-    return replace(config, data=data, engine=engine)
+    watched = config.imports.watch_folder
+    imports = replace(config.imports, watch_folder=watched and (home / watched.expanduser()).resolve())
+    return replace(config, data=data, imports=imports, engine=engine)
 
 
 def _loopback(api: str, token: str) -> str:
     """`api`, if it can only be this machine: a real token never goes to a stand-in for Discord."""
     name = "environment, LORALOOM_DISCORD_API"
-    url = urlsplit(api)
-    try:
-        local = ipaddress.ip_address(url.hostname or "").is_loopback
-    except ValueError:
-        local = False
-    if url.scheme != "http" or not local:
+    if urlsplit(api).scheme != "http" or not _is_loopback(api):
         raise ConfigError(f"{name}: {api!r} is not a loopback address; it must begin with http://127.0.0.1:PORT.")
     if REAL_TOKEN.fullmatch(token):
         raise ConfigError(f"{name}: the token looks real; use a made-up one, or unset LORALOOM_DISCORD_API.")
     return api.rstrip("/")
+
+
+def _is_loopback(address: str) -> bool:
+    """Whether the host of a URL is this machine, written as a number."""
+    try:
+        return ipaddress.ip_address(urlsplit(address).hostname or "").is_loopback
+    except ValueError:
+        return False
+
+
+def _base_url(key: str, value: str) -> str:
+    """`value`, if it is an address that paths can be put behind."""
+    url = urlsplit(value)
+    if url.scheme not in ("https", "http") or not url.hostname or url.query or url.fragment or "@" in url.netloc:
+        raise ValueError(f'{key}: {value!r} is no address; write it like "https://example.com".')
+    return value
 
 
 def _within(key: str, value: int, least: int, most: int) -> None:

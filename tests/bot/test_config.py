@@ -65,6 +65,13 @@ def test_a_config_does_not_change() -> None:
         ("[engine]\nadapter_folders = 'loras'\n", ["[engine] adapter_folders", "a list"]),
         ("[engine.models]\nsdxl = 5\n", ["[engine] models.sdxl", "a text"]),
         ("[engine]\nmodel = 'sdxl'\n", ["[engine] model", "'sdxl'", "[engine.models]"]),
+        ("[imports]\ncivitai_url = 'http://civitai.com'\n", ["[imports] civitai_url", "https://"]),
+        ("[imports]\nhuggingface_url = 'hf-mirror.com'\n", ["[imports] huggingface_url", "no address"]),
+        ("[imports]\nhosts = ['https://github.com/']\n", ["[imports] hosts", "no name of a host"]),
+        ("[imports]\nmax_megabytes = 0\n", ["[imports] max_megabytes", "from 1"]),
+        ("[imports]\npreviews = 99\n", ["[imports] previews", "from 0 to 10"]),
+        ("[drop]\nurl = 'loras.example.com'\n", ["[drop] url", "no address"]),
+        ("[drop]\nminutes = 0\n", ["[drop] minutes", "from 1"]),
         ("data = 'here'\n", ["[data]", "must be a table"]),
         ("[data\n", ["cannot be read as TOML"]),
     ],
@@ -115,6 +122,25 @@ def test_relative_folders_start_beside_the_file(tmp_path: Path, monkeypatch: pyt
 def test_the_token_never_appears_in_a_repr(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LORALOOM_TOKEN", "do-not-show")
     assert "do-not-show" not in repr(load_config())
+
+
+def test_tokens_of_the_sources_never_appear_in_a_repr(tmp_path: Path) -> None:
+    text = "[imports]\ncivitai_token = 'do-not-show'\nhuggingface_token = 'do-not-show'\n"
+    config = load_config(written(tmp_path, text))
+    assert config.imports.civitai_token == config.imports.huggingface_token == "do-not-show"
+    assert "do-not-show" not in repr(config)
+
+
+def test_the_watch_folder_starts_beside_the_file(tmp_path: Path) -> None:
+    assert load_config(None).imports.watch_folder is None
+    config = load_config(written(tmp_path, "[imports]\nwatch_folder = 'incoming'\n"))
+    assert config.imports.watch_folder == tmp_path / "incoming"
+
+
+def test_only_stand_ins_on_this_machine_may_be_asked_without_https(tmp_path: Path) -> None:
+    config = load_config(written(tmp_path, "[imports]\ncivitai_url = 'http://127.0.0.1:5000'\n"))
+    assert config.imports.loopback_urls == ("http://127.0.0.1:5000",)
+    assert load_config(EXAMPLE).imports.loopback_urls == ()
 
 
 def test_a_loopback_stand_in_for_discord_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,104 @@
+"""Imports: what a member names or sends becomes a validated file with a known origin.
+
+One way in for everything: `parse_source` reads what was typed, `Importer.preflight` says what it is before anything is
+kept, `Importer.fetch` brings it. Knows no Discord and no database; what is kept, and for whom, is the caller's.
+"""
+
+from .addresses import AddressRules, is_public
+from .drop import Dropped, DropServer, OnDrop
+from .drop_page import PageWords
+from .errors import (
+    AddressRefused,
+    DropRefused,
+    HashDiffers,
+    ImportRefused,
+    Interrupted,
+    NoRoom,
+    SourceBroken,
+    SourceBusy,
+    SourceLocked,
+    SourceMissing,
+    SourceRemoved,
+    SourceUnclear,
+    SourceUnusable,
+    TooLarge,
+    TooSlow,
+)
+from .importer import Importer, open_importer
+from .network import Bounds, Network
+from .source import (
+    ACCEPTED,
+    Civitai,
+    FileHash,
+    HuggingFace,
+    PictureSources,
+    Source,
+    WebFile,
+    parse_source,
+    picture_sources,
+    spell_source,
+)
+from .values import (
+    AtSource,
+    Fetched,
+    Licence,
+    Preflight,
+    Preview,
+    PreviewPicture,
+    Provenance,
+    Removed,
+    Unchanged,
+    Unknown,
+    Updated,
+)
+from .watch import WatchFolder
+
+__all__ = [
+    "ACCEPTED",
+    "AddressRefused",
+    "AddressRules",
+    "AtSource",
+    "Bounds",
+    "Civitai",
+    "DropRefused",
+    "DropServer",
+    "Dropped",
+    "Fetched",
+    "FileHash",
+    "HashDiffers",
+    "HuggingFace",
+    "ImportRefused",
+    "Importer",
+    "Interrupted",
+    "Licence",
+    "Network",
+    "NoRoom",
+    "OnDrop",
+    "PageWords",
+    "PictureSources",
+    "Preflight",
+    "Preview",
+    "PreviewPicture",
+    "Provenance",
+    "Removed",
+    "Source",
+    "SourceBroken",
+    "SourceBusy",
+    "SourceLocked",
+    "SourceMissing",
+    "SourceRemoved",
+    "SourceUnclear",
+    "SourceUnusable",
+    "TooLarge",
+    "TooSlow",
+    "Unchanged",
+    "Unknown",
+    "Updated",
+    "WatchFolder",
+    "WebFile",
+    "is_public",
+    "open_importer",
+    "parse_source",
+    "picture_sources",
+    "spell_source",
+]
