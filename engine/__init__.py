@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .errors import EngineError as EngineError
     from .errors import EngineFault as EngineFault
     from .errors import ImageUnreadable as ImageUnreadable
+    from .errors import MetadataUnreadable as MetadataUnreadable
     from .errors import ModelError as ModelError
     from .errors import ModelNotFound as ModelNotFound
     from .errors import ModelUnreadable as ModelUnreadable
@@ -39,6 +40,11 @@ if TYPE_CHECKING:
     from .errors import PromptError as PromptError
     from .fleet import Fleet as Fleet
     from .fleet import OnEvent as OnEvent
+    from .infotext import Reading as Reading
+    from .infotext import read_infotext as read_infotext
+    from .infotext import read_picture as read_picture
+    from .infotext import user_comment as user_comment
+    from .infotext import write_infotext as write_infotext
     from .library import BUILTIN_ADAPTERS as BUILTIN_ADAPTERS
     from .library import builtin_adapter as builtin_adapter
     from .prompt import ParsedPrompt as ParsedPrompt
@@ -83,10 +89,11 @@ _HOMES = {
     "config": ("BUILTIN", "EngineConfig"),
     "errors": """
         AdapterError AdapterInvalid AdapterMismatch AdapterNotFound AdapterUnsupported BadRequest
-        Cancelled EngineError EngineFault ImageUnreadable ModelError ModelNotFound ModelUnreadable
+        Cancelled EngineError EngineFault ImageUnreadable MetadataUnreadable ModelError ModelNotFound ModelUnreadable
         OutOfMemory PromptError
     """.split(),
     "fleet": ("Fleet", "OnEvent"),
+    "infotext": ("Reading", "read_infotext", "read_picture", "user_comment", "write_infotext"),
     "library": ("BUILTIN_ADAPTERS", "builtin_adapter"),
     "prompt": ("ParsedPrompt", "SubPrompt", "parse_prompt", "untagged"),
     "scheduler": ("Scheduler", "Waiting"),

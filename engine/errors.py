@@ -13,6 +13,7 @@ EngineError
 │   ├── ModelNotFound      no base model of that name here
 │   └── ModelUnreadable    the checkpoint cannot be loaded
 ├── ImageUnreadable        the picture sent along is no picture, or too large
+├── MetadataUnreadable     a picture or text does not say how it was made, or says it in a way that cannot be read
 ├── OutOfMemory            the picture does not fit this machine
 └── EngineFault            a defect of ours or of the machine; details are in the log
 """
@@ -72,6 +73,10 @@ class ImageUnreadable(EngineError):
     """The picture sent along is no picture, or too large."""
 
 
+class MetadataUnreadable(EngineError):
+    """A picture or text does not say how it was made, or says it in a way that cannot be read."""
+
+
 class OutOfMemory(EngineError):
     """The picture does not fit this machine."""
 
@@ -95,6 +100,7 @@ ERRORS: dict[str, type[EngineError]] = {
         ModelNotFound,
         ModelUnreadable,
         ImageUnreadable,
+        MetadataUnreadable,
         OutOfMemory,
         EngineFault,
     )
