@@ -41,9 +41,9 @@ if TYPE_CHECKING:
     from .fleet import Fleet as Fleet
     from .fleet import OnEvent as OnEvent
     from .infotext import Reading as Reading
+    from .infotext import infotext_exif as infotext_exif
     from .infotext import read_infotext as read_infotext
     from .infotext import read_picture as read_picture
-    from .infotext import user_comment as user_comment
     from .infotext import write_infotext as write_infotext
     from .library import BUILTIN_ADAPTERS as BUILTIN_ADAPTERS
     from .library import builtin_adapter as builtin_adapter
@@ -93,7 +93,7 @@ _HOMES = {
         OutOfMemory PromptError
     """.split(),
     "fleet": ("Fleet", "OnEvent"),
-    "infotext": ("Reading", "read_infotext", "read_picture", "user_comment", "write_infotext"),
+    "infotext": ("Reading", "infotext_exif", "read_infotext", "read_picture", "write_infotext"),
     "library": ("BUILTIN_ADAPTERS", "builtin_adapter"),
     "prompt": ("ParsedPrompt", "SubPrompt", "parse_prompt", "untagged"),
     "scheduler": ("Scheduler", "Waiting"),

@@ -1,6 +1,6 @@
 """What a picture says of how it was made: written as AUTOMATIC1111's WebUI writes it, read from all the common tools.
 
-    picture    the file's bytes        → the texts in it, by name (PNG chunks, EXIF)
+    picture    the file's bytes        → the texts in it, by name (PNG chunks, EXIF); and a text → EXIF
     stealth    its pixels              → the text hidden in their lowest bits
     webui, comfyui, invokeai, fooocus, swarmui, novelai
                those texts             → facts: what one tool says, in the WebUI's words
@@ -11,8 +11,9 @@
 Request → text → Request is the identity for all that determines a picture; see `write`. No torch.
 """
 
+from .picture import infotext_exif
 from .read import read_infotext, read_picture
 from .settle import Reading
-from .write import user_comment, write_infotext
+from .write import write_infotext
 
-__all__ = ["Reading", "read_infotext", "read_picture", "user_comment", "write_infotext"]
+__all__ = ["Reading", "infotext_exif", "read_infotext", "read_picture", "write_infotext"]

@@ -37,15 +37,11 @@ _KDIFFUSION = {
     "deis": "DEIS",
     "nai_smea": "Euler a",
 }
-_SCHEDULES = {
-    "karras": "Karras",
-    "exponential": "Exponential",
-    "polyexponential": "Exponential",  # with the usual rho of 1 they are the same sigmas
-    "sgm_uniform": "SGM Uniform",
-    "simple": "Simple",
-    "uniform": "Uniform",
-    "normal": "Uniform",  # ComfyUI's name of k-diffusion's own
-    "native": "Uniform",
+_SCHEDULES = {  # the first of them that is here
+    "normal": ("Normal", "Uniform"),  # k-diffusion's own
+    "native": ("Karras",),  # NovelAI's
+    "polyexponential": ("Polyexponential", "Exponential"),  # with the usual rho of 1 they are the same sigmas
+    "ddim_uniform": ("DDIM", "Uniform"),
 }
 _OWN_SCHEDULE = ("DPM++ 2M", "DPM++ SDE", "DPM++ 2M SDE", "DPM++ 3M SDE", "DPM++ 2S a", "DPM2", "DPM2 a")
 """Since WebUI 1.9 these have a schedule of their own, not Uniform as before, and as elsewhere."""
@@ -62,7 +58,9 @@ def webui_sampler(name: str) -> tuple[str, str]:
 
 def webui_schedule(name: str) -> str:
     """The schedule in the WebUI's words, or as it is where we do not know it."""
-    return _SCHEDULES.get(name.strip().casefold().replace(" ", "_"), name.strip())
+    key = name.strip().casefold().replace(" ", "_")
+    ours = {schedule.casefold().replace(" ", "_"): schedule for schedule in SCHEDULES}
+    return ours.get(key) or next((one for one in _SCHEDULES.get(key, ()) if one in SCHEDULES), name.strip())
 
 
 def split_name(sampler: str, schedule: str | None) -> tuple[str, str]:

@@ -18,7 +18,8 @@ MAX_PIXELS = 4096 * 4096
 _PNG = b"\x89PNG\r\n\x1a\n"
 _TEXT_CHUNKS = (b"tEXt", b"zTXt", b"iTXt")
 _MAX_CHUNKS = 1000  # of text
-_USER_COMMENT, _MAKER_NOTE = 0x9286, 0x927C
+_USER_COMMENT = 0x9286
+_UNICODE = b"UNICODE\0"
 _TITLED = re.compile(r"\s*+(prompt|workflow|parameters)\s*+:\s*+(?=\{)", re.IGNORECASE)
 
 
@@ -67,6 +68,13 @@ def texts_of(data: bytes) -> dict[str, str]:
             name, text = _text(kind, body)
             found.setdefault(name, text)
     return _exif_texts(_parsed(exif)) | found if exif else found
+
+
+def infotext_exif(infotext: str) -> bytes:
+    """EXIF with the text as UserComment, where the WebUI keeps it in a JPEG or WebP. `texts_of` finds it there."""
+    exif = Image.Exif()
+    exif.get_ifd(ExifTags.IFD.Exif)[_USER_COMMENT] = _UNICODE + infotext.encode("utf-16-be", "surrogatepass")
+    return exif.tobytes()
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -155,7 +163,7 @@ def _exif_texts(exif: Image.Exif) -> dict[str, str]:
 def _comment(data: bytes) -> str:
     """A UserComment (EXIF 2.3, §4.6.5): eight bytes name the code. UNICODE is UTF-16, big-endian from piexif."""
     code, body = data[:8], data[8:]
-    if code == b"UNICODE\0":
+    if code == _UNICODE:
         if body.startswith((b"\xfe\xff", b"\xff\xfe")):
             return body.decode("utf-16", "replace")
         zeros_first = body[0::2].count(0) >= body[1::2].count(0)  # of ASCII, which names of values are

@@ -71,11 +71,6 @@ def write_infotext(
     )
 
 
-def user_comment(infotext: str) -> bytes:
-    """The EXIF UserComment (0x9286) in which the WebUI keeps the text of a picture that is no PNG."""
-    return b"UNICODE\0" + infotext.encode("utf-16-be", "surrogatepass")
-
-
 def _sampler(request: Request) -> tuple[str, str]:
     """Sampler and schedule as two names, as the WebUI has them since 1.9, also for `DPM++ 2M Karras` in one."""
     name = request.sampler.removesuffix(" Karras")
