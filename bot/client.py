@@ -26,7 +26,14 @@ from .views.poster import DiscordPoster
 
 log = logging.getLogger(__name__)
 
-EXTENSIONS = ("bot.cogs.imagine", "bot.cogs.history", "bot.cogs.lora", "bot.cogs.queue", "bot.views.deeds")
+EXTENSIONS = (
+    "bot.cogs.imagine",
+    "bot.cogs.history",
+    "bot.cogs.lora",
+    "bot.cogs.metadata",
+    "bot.cogs.queue",
+    "bot.views.deeds",
+)
 
 
 class LoginRefused(Exception):

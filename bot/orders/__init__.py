@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .desk import Line, Orders
 from .errors import JobUnknown, NotInMix, OrderError, QueueFull, TooLate
+from .replay import Replay
 from .values import (
     CatalogEntry,
     Job,
@@ -31,6 +32,7 @@ __all__ = [
     "Press",
     "Queue",
     "QueueFull",
+    "Replay",
     "StoredPicture",
     "Ticket",
     "TooLate",

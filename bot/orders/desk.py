@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Protocol
 
-from engine import AdapterMismatch, AdapterNotFound, AdapterUse, ImageUnreadable, Request, untagged
+from engine import AdapterMismatch, AdapterNotFound, AdapterUse, ImageUnreadable, Reading, Request, untagged
 
 from .errors import JobUnknown, NotInMix, QueueFull, TooLate
+from .replay import Replay, replay
 from .values import CatalogEntry, Job, Order, Page, Press, Queue, Ticket, Who
 
 if TYPE_CHECKING:
@@ -62,6 +63,10 @@ class Orders:
             raise ImageUnreadable("The picture that this started from is no longer kept; send it again with /imagine.")
         request = replace(job.request, seed=None) if vary else job.request
         return await self.imagine(press.order(_reweighted(request, weights or {}), job.id))
+
+    async def replay(self, reading: Reading, who: Who, models: Collection[str], vaes: Collection[str]) -> Replay:
+        """What this person can make here of a picture's metadata. `models` and `vaes` are the names there are."""
+        return await replay(reading, who, self._store.catalog, self._line.family, models, vaes)
 
     async def acked(self, job_id: str, channel_id: int, message_id: int | None) -> None:
         """The member was answered with this message, which the result will replace, and the job is in line."""

@@ -28,14 +28,13 @@ class Lora:
 class Facts:
     """None or "": the tool does not say. Names of samplers, schedules and upscalers are the WebUI's.
 
-    `tagged`: the prompts hold WebUI tags such as `<lora:x:1>`. `strength` without `hires_scale` tells that the picture
-    was made from another one. `notes` are what a member should know about this source.
+    The prompt may hold tags such as `<lora:x:1>`, whichever tool it is from. `strength` without `hires_scale` tells that
+    the picture was made from another one. `notes` are what a member should know about this source.
     """
 
     source: str
     prompt: str = ""
     negative: str = ""
-    tagged: bool = False
     loras: list[Lora] = field(default_factory=list)
     hashes: dict[str, str] = field(default_factory=dict)  # of adapters and embeddings that the prompts name
     model: str = ""

@@ -16,6 +16,7 @@ _COMPEL = re.compile(r"[\w)][+-]{1,10}(?=[\s,.)]|$)|\)[0-9]")
 
 def read_invokeai(texts: dict[str, str]) -> Facts | None:
     """The facts of whichever form is there."""
+    facts: Facts | None
     if "invokeai_metadata" in texts:
         facts = _current(read_object(texts["invokeai_metadata"], "InvokeAI metadata"))
     elif "sd-metadata" in texts:

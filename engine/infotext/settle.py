@@ -77,19 +77,16 @@ def settle(facts: Facts) -> Reading:
 
 def _mix(facts: Facts, notes: list[str]) -> tuple[str, tuple[AdapterUse, ...]]:
     """The prompt without tags, and the adapters that it and the tool name, each once."""
-    prompt, found = facts.prompt, ()
-    if facts.tagged:
-        parsed = parse_prompt(prompt)
-        prompt, found = parsed.text, parsed.adapters
-        notes.extend(parsed.errors)
-    uses = {use.name.casefold(): use for use in found}
+    parsed = parse_prompt(facts.prompt)
+    notes.extend(parsed.errors)
+    uses = {use.name.casefold(): use for use in parsed.adapters}
     for lora in facts.loras:
         if lora.name and lora.name.casefold() not in uses:
             uses[lora.name.casefold()] = _use(lora, notes)
     if len(uses) > MAX_ADAPTERS:
         left = ", ".join(use.name[:_SHOWN] for use in list(uses.values())[MAX_ADAPTERS : MAX_ADAPTERS + 5])
         notes.append(f"It has {len(uses)} adapters and {MAX_ADAPTERS} are possible; left out: {left}.")
-    return prompt, tuple(uses.values())[:MAX_ADAPTERS]
+    return parsed.text, tuple(uses.values())[:MAX_ADAPTERS]
 
 
 def _use(lora: Lora, notes: list[str]) -> AdapterUse:

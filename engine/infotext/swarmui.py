@@ -17,7 +17,7 @@ def read_swarmui(texts: dict[str, str]) -> Facts | None:
     values = outer.get("sui_image_params")
     if not isinstance(values, dict):
         return None
-    facts = Facts(source="SwarmUI", fields=shown(values), noise="CPU", tagged=True)
+    facts = Facts(source="SwarmUI", fields=shown(values), noise="CPU")
     facts.prompt, facts.negative = text(values.get("prompt")), text(values.get("negativeprompt"))
     facts.steps, facts.seed = whole(values.get("steps")), whole(values.get("seed"))
     facts.cfg = decimal(values.get("cfgscale"))

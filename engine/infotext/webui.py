@@ -44,7 +44,7 @@ def read_webui(written: str, source: str = "") -> Facts | None:
     fields = dict(parts.fields)
     source = source or _source(fields)
     fooocus = source == "Fooocus"
-    facts = Facts(source=source, prompt=parts.prompt, negative=parts.negative, tagged=True, fields=fields)
+    facts = Facts(source=source, prompt=parts.prompt, negative=parts.negative, fields=fields)
     _sampling(facts, fields)
     facts.model = "" if fields.get("Model", "").casefold() in _NOTHING else fields["Model"]
     facts.vae = "" if fields.get("VAE", "").casefold() in _NOTHING else fields["VAE"]
