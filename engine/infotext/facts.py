@@ -28,8 +28,8 @@ class Lora:
 class Facts:
     """None or "": the tool does not say. Names of samplers, schedules and upscalers are the WebUI's.
 
-    The prompt may hold tags such as `<lora:x:1>`, whichever tool it is from. `strength` without `hires_scale` tells that
-    the picture was made from another one. `notes` are what a member should know about this source.
+    The prompt may hold tags such as `<lora:x:1>`, whichever tool it is from. `strength` without `hires_scale` tells
+    that the picture was made from another one. `notes` are what a member should know about this source.
     """
 
     source: str

@@ -103,10 +103,11 @@ def _is_values(line: str) -> bool:
 
 def _values(line: str) -> Iterator[tuple[str, str]]:
     """Every `key: value` of the line, from left to right. What is neither is passed over to the next comma."""
-    at, bare = 0, _BARE_JSON
+    at, end, bare = 0, -1, _BARE_JSON
     while at < len(line):
-        comma = line.find(",", at)
-        end = len(line) if comma < 0 else comma
+        if end < at:
+            comma = line.find(",", at)
+            end = len(line) if comma < 0 else comma
         colon = line.find(":", at, end)
         if colon < 0:
             at = end + 1

@@ -8,6 +8,7 @@ import struct
 import warnings
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 from PIL import ExifTags, Image, UnidentifiedImageError
 
@@ -15,6 +16,7 @@ from ..errors import ImageUnreadable, MetadataUnreadable
 from .facts import MAX_TEXT
 
 MAX_PIXELS = 4096 * 4096
+_TOO_LARGE = "The picture has too many pixels; 4096 x 4096 is the most."
 _PNG = b"\x89PNG\r\n\x1a\n"
 _TEXT_CHUNKS = (b"tEXt", b"zTXt", b"iTXt")
 _MAX_CHUNKS = 1000  # of text
@@ -45,14 +47,23 @@ DAMAGES = (
 def opened(data: bytes) -> Image.Image:
     """The picture, its header read. Raises ImageUnreadable, also for one with too many pixels."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        with quiet():
             image = Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP"))
+    except Image.DecompressionBombError as error:
+        raise ImageUnreadable(_TOO_LARGE) from error
     except DAMAGES as error:
         raise ImageUnreadable("The picture cannot be read; PNG, JPEG and WebP are taken.") from error
     if image.width * image.height > MAX_PIXELS:
-        raise ImageUnreadable(f"The picture has {image.width} x {image.height} pixels; 4096 x 4096 is the most.")
+        raise ImageUnreadable(_TOO_LARGE)
     return image
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Pillow warns of every odd tag and every large picture."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def texts_of(data: bytes) -> dict[str, str]:
@@ -122,7 +133,8 @@ def _decoded(data: bytes) -> str:
 def _parsed(data: bytes) -> Image.Exif:
     exif = Image.Exif()
     try:
-        exif.load(data)
+        with quiet():
+            exif.load(data)
     except DAMAGES as error:
         raise MetadataUnreadable("The EXIF data of this picture are damaged.") from error
     return exif
@@ -130,7 +142,8 @@ def _parsed(data: bytes) -> Image.Exif:
 
 def _exif_of(image: Image.Image) -> Image.Exif:
     try:
-        return image.getexif()
+        with quiet():
+            return image.getexif()
     except DAMAGES as error:
         raise MetadataUnreadable("The EXIF data of this picture are damaged.") from error
 
@@ -138,8 +151,7 @@ def _exif_of(image: Image.Image) -> Image.Exif:
 def _exif_texts(exif: Image.Exif) -> dict[str, str]:
     """UserComment as `parameters`; and what ComfyUI writes, `prompt: {…}`, into tags meant for other things."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of every odd tag
+        with quiet():
             base, inner = dict(exif), dict(exif.get_ifd(ExifTags.IFD.Exif))
     except DAMAGES as error:
         raise MetadataUnreadable("The EXIF data of this picture are damaged.") from error

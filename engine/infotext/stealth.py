@@ -14,7 +14,7 @@ from PIL import Image
 
 from ..errors import ImageUnreadable, MetadataUnreadable
 from .facts import MAX_TEXT
-from .picture import DAMAGES, opened
+from .picture import DAMAGES, opened, quiet
 
 Pixels = numpy.ndarray[tuple[int, ...], numpy.dtype[numpy.uint8]]
 
@@ -46,7 +46,8 @@ def read_stealth(data: bytes) -> str | None:
 def _pixels(image: Image.Image, channels: str) -> Pixels:
     """(height, width) of alpha, or (height, width, 3)."""
     try:
-        return numpy.asarray(image.getchannel("A") if channels == "A" else image.convert("RGB"))
+        with quiet():
+            return numpy.asarray(image.getchannel("A") if channels == "A" else image.convert("RGB"))
     except DAMAGES as error:
         raise ImageUnreadable("The picture cannot be read; its data are damaged.") from error
 
