@@ -101,8 +101,7 @@ def _adapters(found: Replay) -> list[str]:
 
 
 async def _replayed(interaction: asking.Interaction, reading: Reading) -> Replay:
-    engine = interaction.client.config.engine
-    models = (BUILTIN, *engine.models)
+    models = (BUILTIN, *interaction.client.config.engine.models)
     return await interaction.client.orders.replay(reading, asking.who(interaction), models, ())
 
 

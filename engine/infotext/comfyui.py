@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ..errors import MetadataUnreadable
-from .facts import Facts, Lora, decimal, read_object, text, whole
+from .facts import Facts, Lora, decimal, items, read_object, shown, text, whole
 from .names import webui_sampler, webui_schedule
 
 Node = dict[str, Any]
 _MAX_NODES = 5000
 _VALUE_KEYS = ("value", "text", "string", "String", "int", "float", "seed", "noise_seed", "number", "prompt", "Text")
-_TEXT_KEYS = ("text", "text_g", "text_l", "populated_text", "positive", "prompt", "string", "value")
+_TEXT_KEYS = ("text", "text_g", "text_l", "populated_text", "prompt", "string", "value")
 _PASSES = (
     "samples",
     "latent_image",
@@ -66,7 +66,7 @@ def read_comfyui(texts: dict[str, str]) -> Facts | None:
         _second_pass(graph, first, last, facts)
     if any(sign in facts.prompt + facts.negative for sign in "(["):
         facts.notes.append("ComfyUI weighs words in a way of its own, so the picture comes out alike, not the same.")
-    facts.fields = {f"{id_} {graph.kind(id_)}": "" for id_ in list(nodes)[:100]}
+    facts.fields = shown(graph.plain(base))
     return facts
 
 
@@ -80,6 +80,10 @@ class _Graph:
     def inputs(self, id_: str) -> dict[str, Any]:
         inputs = self.nodes[id_].get("inputs")
         return inputs if isinstance(inputs, dict) else {}
+
+    def plain(self, id_: str) -> dict[str, Any]:
+        """The inputs that come from no other node."""
+        return {name: value for name, value in self.inputs(id_).items() if self.link(value) is None}
 
     def link(self, value: object) -> str | None:
         """The node that an input comes from, if it does."""
@@ -154,18 +158,18 @@ def _of_editor(workflow: dict[str, Any]) -> dict[str, Node]:
     """The editor's graph in the form of the one that runs."""
     links = {
         link[0]: [str(link[1]), link[2]]
-        for link in workflow.get("links") or []
+        for link in items(workflow.get("links"))
         if isinstance(link, list) and len(link) > 4 and isinstance(link[0], int)
     }
     nodes = {}
-    for node in workflow.get("nodes") or []:
+    for node in items(workflow.get("nodes")):
         if not isinstance(node, dict) or not isinstance(node.get("type"), str) or node.get("mode") in (2, 4):
             continue  # muted and bypassed nodes did not run
         values = node.get("widgets_values")
         inputs: dict[str, Any] = dict(values) if isinstance(values, dict) else {}
         if isinstance(values, list):
             inputs |= {name: value for name, value in zip(_WIDGETS.get(node["type"], ()), values, strict=False) if name}
-        for socket in node.get("inputs") or []:
+        for socket in items(node.get("inputs")):
             if isinstance(socket, dict) and isinstance(socket.get("link"), int) and socket["link"] in links:
                 inputs[text(socket.get("name"))] = links[socket["link"]]
         nodes[str(node.get("id"))] = {"class_type": node["type"], "inputs": inputs}
@@ -201,8 +205,8 @@ def _words(graph: _Graph, start: object, side: str, facts: Facts) -> str:
     for id_ in graph.up(start, only=only):
         if "conditioning" in graph.inputs(id_) and "controlnet" in graph.kind(id_).casefold():
             facts.notes.append("It was made with ControlNet, which is not possible here.")
-        if "clip" in graph.inputs(id_):
-            words = next((w for key in _TEXT_KEYS if (w := text(graph.value(id_, key)).strip())), "")
+        if "clip" in graph.inputs(id_) or isinstance(graph.inputs(id_).get(side), str):
+            words = next((w for key in (side, *_TEXT_KEYS) if (w := text(graph.value(id_, key)).strip())), "")
             found.append(words)
     texts = list(dict.fromkeys(filter(None, found)))
     if len(texts) > 1:
@@ -215,9 +219,9 @@ def _models(graph: _Graph, id_: str, facts: Facts) -> None:
     guider = graph.link(graph.inputs(id_).get("guider")) or id_
     start = graph.inputs(guider).get("model", graph.inputs(id_).get("model"))
     for node in graph.up(start, only=lambda _, name: name in ("model", "lora_stack", "optional_lora_stack", "MODEL")):
-        if (name := graph.value(node, "lora_name")) is not None:
-            weight = decimal(graph.value(node, "strength_model", "strength"))
-            te_weight = decimal(graph.value(node, "strength_clip"))
+        if (name := graph.value(node, "lora_name")) not in (None, "None"):
+            weight = decimal(graph.value(node, "strength_model", "lora_model_strength", "strength"))
+            te_weight = decimal(graph.value(node, "strength_clip", "lora_clip_strength"))
             without = 0.0 if "clip" not in graph.inputs(node) and "strength_clip" not in graph.inputs(node) else None
             facts.loras.append(_lora(name, weight, without if te_weight is None else te_weight))
         facts.loras += [
@@ -230,7 +234,7 @@ def _models(graph: _Graph, id_: str, facts: Facts) -> None:
     facts.loras.reverse()  # from the base model on, as they were added
     encoder = graph.inputs(guider).get("positive", graph.inputs(guider).get("conditioning"))
     for node in graph.up(encoder, only=lambda _, name: name not in ("model", "negative", "image")):
-        layer = whole(graph.value(node, "stop_at_clip_layer"))
+        layer = whole(graph.value(node, "stop_at_clip_layer", "clip_skip"))
         if layer is not None and facts.clip_skip is None:
             facts.clip_skip = abs(layer)
     vaes = [text(graph.value(node, "vae_name")) for node in graph.nodes if "vaeloader" in graph.kind(node).casefold()]
@@ -240,7 +244,8 @@ def _models(graph: _Graph, id_: str, facts: Facts) -> None:
 def _start(graph: _Graph, id_: str, facts: Facts) -> None:
     """The size of the first latents, and whether they came from a picture."""
     for node in graph.up(graph.inputs(id_).get("latent_image"), only=lambda _, name: name in _PASSES):
-        width, height = whole(graph.value(node, "width", "empty_latent_width")), whole(graph.value(node, "height"))
+        width = whole(graph.value(node, "width", "empty_latent_width"))
+        height = whole(graph.value(node, "height", "empty_latent_height"))
         if width and height:
             facts.width, facts.height = width, height
             return

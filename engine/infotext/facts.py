@@ -111,6 +111,11 @@ def text(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
+def items(value: object) -> list[Any]:
+    """A list, or an empty one for anything else."""
+    return value if isinstance(value, list) else []
+
+
 def shown(values: Mapping[str, Any]) -> dict[str, str]:
     """The values as texts, for `Facts.fields`."""
     return {str(key): value if isinstance(value, str) else json.dumps(value) for key, value in values.items()}

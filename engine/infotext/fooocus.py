@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from .facts import Facts, Lora, decimal, read_object, shown, text, whole
+from .facts import Facts, Lora, decimal, items, read_object, shown, text, whole
 from .names import webui_sampler, webui_schedule
 
 _PAIR = re.compile(r"\(?\s*+(\d{1,6})\s*+[,x×]\s*+(\d{1,6})\s*+\)?")
@@ -51,8 +51,7 @@ def _prompt(values: dict[str, Any], key: str) -> str:
 def _loras(values: dict[str, Any]) -> list[Lora]:
     """`loras` lists (name, weight, hash); before 2.2 they were `lora_combined_1`: "name : weight"."""
     found = []
-    listed = values.get("loras")
-    for entry in listed if isinstance(listed, list) else ():
+    for entry in items(values.get("loras")):
         if isinstance(entry, list) and len(entry) > 1 and isinstance(entry[0], str):
             weight = decimal(entry[1])
             digest = text(entry[2]) if len(entry) > 2 else ""

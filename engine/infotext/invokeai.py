@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from .facts import Facts, Lora, decimal, read_object, shown, text, whole
+from .facts import Facts, Lora, decimal, items, read_object, shown, text, whole
 from .names import webui_sampler
 
 _BRACKETS = re.compile(r"\[([^\[\]]*+)\]")
@@ -107,4 +107,4 @@ def _sha256(model: object) -> str:
 
 
 def _objects(values: object) -> list[dict[str, Any]]:
-    return [value for value in values if isinstance(value, dict)] if isinstance(values, list) else []
+    return [value for value in items(values) if isinstance(value, dict)]

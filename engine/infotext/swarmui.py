@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .facts import Facts, Lora, decimal, read_object, shown, text, whole
+from .facts import Facts, Lora, decimal, items, read_object, shown, text, whole
 from .names import webui_sampler, webui_schedule
 
 
@@ -55,8 +55,7 @@ def _loras(values: dict[str, Any], hashes: dict[str, str]) -> list[Lora]:
 
 def _hashes(outer: dict[str, Any]) -> dict[str, str]:
     """SHA-256 of the tensors by model, as `sui_models` lists them."""
-    listed = outer.get("sui_models")
-    entries = [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
+    entries = [entry for entry in items(outer.get("sui_models")) if isinstance(entry, dict)]
     return {_stem(text(entry.get("name"))): text(entry.get("hash")).removeprefix("0x") for entry in entries}
 
 
@@ -64,7 +63,7 @@ def _list(value: object) -> list[str]:
     """A list, or a text with commas, as texts."""
     if isinstance(value, str):
         return [part.strip() for part in value.split(",") if part.strip()]
-    return [str(part) for part in value] if isinstance(value, list) else []
+    return [str(part) for part in items(value)]
 
 
 def _stem(path: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from ..errors import MetadataUnreadable
-from .facts import Facts, Lora, decimal, read_json, text, whole
+from .facts import Facts, Lora, decimal, items, read_json, text, whole
 from .grammar import Infotext, pairs, parse
 from .names import split_name, webui_sampler, webui_schedule
 from .write import HIRES_STRENGTH, VERSION
@@ -133,8 +133,7 @@ def _adapters(facts: Facts, parts: Infotext) -> None:
                 facts.hashes.setdefault(name, text(digest))
     for name, weight in pairs(fields.get("Lora weights", "")).items():
         facts.loras.append(Lora(name, _weight(weight), hash=facts.hashes.get(name, "")))
-    resources = _json(facts, "Civitai resources") if "Civitai resources" in fields else []
-    for resource in resources if isinstance(resources, list) else ():
+    for resource in items(_json(facts, "Civitai resources") if "Civitai resources" in fields else []):
         if isinstance(resource, dict):
             _civitai(facts, resource)
 

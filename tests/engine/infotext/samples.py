@@ -169,6 +169,39 @@ COMFY_PARTS: dict[str, Any] = {  # the sampler in parts, and texts and seeds fro
     "13": {"class_type": "VAEDecode", "inputs": {"samples": ["1", 0], "vae": ["10", 2]}},
     "14": {"class_type": "PreviewImage", "inputs": {"images": ["13", 0]}},
 }
+COMFY_EFFICIENT: dict[str, Any] = {  # the "efficiency" nodes: nearly all in two of them
+    "1": {
+        "class_type": "Efficient Loader",
+        "inputs": {
+            "ckpt_name": "dream.safetensors",
+            "vae_name": "Baked VAE",
+            "clip_skip": -2,
+            "lora_name": "ink.safetensors",
+            "lora_model_strength": 0.5,
+            "lora_clip_strength": 0.25,
+            "positive": "a hill",
+            "negative": "rain",
+            "empty_latent_width": 512,
+            "empty_latent_height": 768,
+        },
+    },
+    "2": {
+        "class_type": "KSampler (Efficient)",
+        "inputs": {
+            "seed": 5,
+            "steps": 12,
+            "cfg": 7,
+            "sampler_name": "uni_pc",
+            "scheduler": "karras",
+            "denoise": 1,
+            "model": ["1", 0],
+            "positive": ["1", 1],
+            "negative": ["1", 2],
+            "latent_image": ["1", 3],
+        },
+    },
+    "3": {"class_type": "SaveImage", "inputs": {"images": ["2", 5]}},
+}
 WORKFLOW: dict[str, Any] = {
     "nodes": [
         {"id": 1, "type": "CheckpointLoaderSimple", "widgets_values": ["dream.safetensors"], "inputs": []},
@@ -553,6 +586,25 @@ SAMPLES = (
             height=1024,
         ),
         files.png({"prompt": json.dumps(COMFY_PARTS)}),
+    ),
+    Sample(
+        "comfyui, efficiency nodes",
+        "ComfyUI",
+        Request(
+            prompt="a hill",
+            negative="rain",
+            adapters=(AdapterUse("ink", 0.5, 0.25),),
+            model="dream",
+            clip_skip=2,
+            width=512,
+            height=768,
+            steps=12,
+            cfg=7.0,
+            sampler="UniPC",
+            schedule="Karras",
+            seed=5,
+        ),
+        files.png({"prompt": json.dumps(COMFY_EFFICIENT)}),
     ),
     Sample(
         "comfyui, only the editor's graph",

@@ -122,7 +122,8 @@ def test_the_order_and_the_words_are_the_webuis() -> None:
     assert text == (
         "(a):1 <lora:ink:0.25:0.5>\nNegative prompt: b\n"
         "Steps: 20, Sampler: Euler a, Schedule type: Karras, CFG scale: 7, Seed: 5, Size: 512x768, "
-        "Model hash: 6ce0161689, Model: m, VAE: v, Variation seed: 3, Variation seed strength: 0.25, Denoising strength: 0.5, Clip skip: 2, "
+        "Model hash: 6ce0161689, Model: m, VAE: v, Variation seed: 3, Variation seed strength: 0.25, "
+        "Denoising strength: 0.5, Clip skip: 2, "
         "ENSD: 31337, RNG: NV, Hires upscale: 2, Hires steps: 9, Hires upscaler: Latent, "
         'Lora hashes: "ink: 000000000000", TI hashes: "easy: 111111111111", Emphasis: No norm, '
         "Eta: 0.5, CFG Rescale: 0.7, Version: Loraloom 0.1.0"
