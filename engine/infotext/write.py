@@ -24,8 +24,8 @@ def write_infotext(
     seed: int | None,
     model: str,
     hashes: Mapping[str, str],
-    *,
     ti_hashes: Mapping[str, str] | None = None,
+    *,
     model_hash: str = "",
 ) -> str:
     """`request` is complete; what it leaves open is left out. `seed` is this picture's own.
