@@ -32,6 +32,7 @@ EXTENSIONS = (
     "bot.cogs.grid",
     "bot.cogs.history",
     "bot.cogs.lora",
+    "bot.cogs.metadata",
     "bot.cogs.queue",
     "bot.views.deeds",
 )

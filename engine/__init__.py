@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .errors import EngineError as EngineError
     from .errors import EngineFault as EngineFault
     from .errors import ImageUnreadable as ImageUnreadable
+    from .errors import MetadataUnreadable as MetadataUnreadable
     from .errors import ModelError as ModelError
     from .errors import ModelNotFound as ModelNotFound
     from .errors import ModelUnreadable as ModelUnreadable
@@ -45,6 +46,11 @@ if TYPE_CHECKING:
     from .grid import Axis as Axis
     from .grid import Grid as Grid
     from .grid import read_axis as read_axis
+    from .infotext import Reading as Reading
+    from .infotext import infotext_exif as infotext_exif
+    from .infotext import read_infotext as read_infotext
+    from .infotext import read_picture as read_picture
+    from .infotext import write_infotext as write_infotext
     from .library import BUILTIN_ADAPTERS as BUILTIN_ADAPTERS
     from .library import builtin_adapter as builtin_adapter
     from .library import hash_digits as hash_digits
@@ -95,11 +101,12 @@ _HOMES = {
     "config": ("BUILTIN", "EngineConfig"),
     "errors": """
         AdapterError AdapterInvalid AdapterMismatch AdapterNotFound AdapterUnsupported BadRequest
-        Cancelled EngineError EngineFault ImageUnreadable ModelError ModelNotFound ModelUnreadable
+        Cancelled EngineError EngineFault ImageUnreadable MetadataUnreadable ModelError ModelNotFound ModelUnreadable
         OutOfMemory PictureBroken PromptError
     """.split(),
     "fleet": ("Fleet", "OnEvent"),
     "grid": ("KINDS", "MAX_CELLS", "Axis", "Grid", "read_axis"),
+    "infotext": ("Reading", "infotext_exif", "read_infotext", "read_picture", "write_infotext"),
     "library": ("BUILTIN_ADAPTERS", "builtin_adapter", "hash_digits"),
     "prompt": ("ParsedPrompt", "SubPrompt", "left_out", "parse_prompt", "untagged", "written"),
     "scheduler": ("Scheduler", "Waiting"),

@@ -1,4 +1,4 @@
-"""python -m engine generate | inspect | bench"""
+"""python -m engine generate | inspect | metadata | bench"""
 
 from __future__ import annotations
 
@@ -7,7 +7,18 @@ import sys
 from pathlib import Path
 from typing import Literal
 
-from . import EngineConfig, EngineError, Grid, Hires, Request, inspect_adapter, read_axis, run
+from . import (
+    EngineConfig,
+    EngineError,
+    Grid,
+    Hires,
+    Request,
+    inspect_adapter,
+    read_axis,
+    read_picture,
+    run,
+    write_infotext,
+)
 from .config import BUILTIN
 from .types import SAMPLERS, SCHEDULES, AdapterInfo
 
@@ -89,6 +100,17 @@ def _facts(info: AdapterInfo) -> dict[str, str]:
     }
 
 
+def _metadata(args: argparse.Namespace) -> int:
+    for path in args.files:
+        reading = read_picture(path.read_bytes())
+        request = reading.request
+        print(f"{path}: made with {reading.source}")
+        print(write_infotext(request, request.seed, request.model, reading.hashes))
+        for note in reading.notes:
+            print(f"- {note}")
+    return 0
+
+
 def _bench(args: argparse.Namespace) -> int:
     from .adapters.bench import switch  # torch loads only where it is needed
     from .adapters.soak import soak
@@ -133,6 +155,9 @@ def _parser() -> argparse.ArgumentParser:
     inspect = commands.add_parser("inspect", help="say what adapter files are")
     inspect.add_argument("files", type=Path, nargs="+")
     inspect.set_defaults(act=_inspect)
+    metadata = commands.add_parser("metadata", help="say how pictures were made, from what is written in them")
+    metadata.add_argument("files", type=Path, nargs="+")
+    metadata.set_defaults(act=_metadata)
     bench = commands.add_parser("bench", help="measure adapter switching on this machine: how fast, what it leaves")
     bench.add_argument("what", choices=["switch", "memory"])
     sizes = bench.add_mutually_exclusive_group()

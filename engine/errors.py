@@ -13,6 +13,7 @@ EngineError
 │   ├── ModelNotFound      no base model or VAE of that name here
 │   └── ModelUnreadable    the checkpoint cannot be loaded
 ├── ImageUnreadable        the picture sent along is no picture, or too large
+├── MetadataUnreadable     a picture or text does not say how it was made, or says it in a way that cannot be read
 ├── OutOfMemory            the picture does not fit this machine
 └── EngineFault            a defect of ours or of the machine; details are in the log
     └── PictureBroken      the model, an adapter or the VAE gave no numbers, whatever was tried
@@ -73,6 +74,10 @@ class ImageUnreadable(EngineError):
     """The picture sent along is no picture, or too large."""
 
 
+class MetadataUnreadable(EngineError):
+    """A picture or text does not say how it was made, or says it in a way that cannot be read."""
+
+
 class OutOfMemory(EngineError):
     """The picture does not fit this machine."""
 
@@ -100,6 +105,7 @@ ERRORS: dict[str, type[EngineError]] = {
         ModelNotFound,
         ModelUnreadable,
         ImageUnreadable,
+        MetadataUnreadable,
         OutOfMemory,
         EngineFault,
         PictureBroken,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .desk import Line, Orders
 from .errors import CellUnknown, JobUnknown, NotInMix, OrderError, QueueFull, TooLate
+from .replay import Replay
 from .values import (
     CatalogEntry,
     Job,
@@ -34,6 +35,7 @@ __all__ = [
     "Price",
     "Queue",
     "QueueFull",
+    "Replay",
     "StoredPicture",
     "Ticket",
     "TooLate",

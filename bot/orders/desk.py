@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Protocol
@@ -17,12 +17,14 @@ from engine import (
     EngineError,
     Grid,
     ImageUnreadable,
+    Reading,
     Request,
     left_out,
     untagged,
 )
 
 from .errors import CellUnknown, JobUnknown, NotInMix, QueueFull, TooLate
+from .replay import Replay, replay
 from .values import CatalogEntry, Job, Order, Page, Press, Price, Queue, Ticket, Who
 
 if TYPE_CHECKING:
@@ -95,6 +97,10 @@ class Orders:
         _require_image(job.request)
         request = replace(job.request, seed=None) if vary else job.request
         return await self.imagine(press.order(_reweighted(request, weights or {}), job.id))
+
+    async def replay(self, reading: Reading, who: Who, models: Collection[str], vaes: Collection[str]) -> Replay:
+        """What this person can make here of a picture's metadata. `models` and `vaes` are the names there are."""
+        return await replay(reading, who, self._store.catalog, self._line.family, models, vaes)
 
     async def acked(self, job_id: str, channel_id: int, message_id: int | None) -> None:
         """The member was answered with this message, which the result will replace, and the job is in line."""

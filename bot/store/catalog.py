@@ -56,6 +56,12 @@ class Catalog:
             return found
         return await self._files(who, or_(FileRow.sha256.startswith(digits), FileRow.tensor_sha256.startswith(digits)))
 
+    async def find_hashed(self, who: Who, beginning: str) -> CatalogEntry | None:
+        """A visible entry whose file, or the tensors in it, have a SHA-256 that begins like this."""
+        hashes = (FileRow.sha256, FileRow.tensor_sha256)
+        begins = or_(*(column.startswith(beginning.lower(), autoescape=True) for column in hashes))
+        return await self._first(_seen_by(who).where(begins))
+
     async def search(self, who: Who, needle: str, family: str | None, limit: int) -> tuple[CatalogEntry, ...]:
         """Visible entries with `needle` in their name: those that begin with it first, then the most used."""
         folded = needle.strip().casefold()

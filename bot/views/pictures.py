@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import TypeVar
 
 import discord
-from PIL import ExifTags, Image
+from PIL import Image
+
+from engine import infotext_exif
 
 from ..orders import Job, StoredPicture
 from .text import shortened
@@ -19,7 +21,6 @@ log = logging.getLogger(__name__)
 
 TOO_LARGE = 40005
 SMALL = 8 << 20  # bytes for all pictures of a message, within the limit of any place
-USER_COMMENT = 0x9286  # where the A1111 web UI looks for the infotext of a picture that is no PNG
 T = TypeVar("T")
 
 
@@ -49,8 +50,7 @@ def _smaller_files(job: Job) -> list[discord.File]:
 
 def webp(path: Path, infotext: str, most: int) -> bytes:
     """The picture as WebP with its infotext, in at most so many bytes, at half the size or less where it must be."""
-    exif = Image.Exif()
-    exif.get_ifd(ExifTags.IFD.Exif)[USER_COMMENT] = b"UNICODE\0" + infotext.encode("utf-16-be")
+    exif = infotext_exif(infotext)
     with Image.open(path) as opened:
         image: Image.Image = opened
         while True:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
-from engine import builtin_adapter
+from engine import builtin_adapter, infotext_exif
 from engine.__main__ import main
 
 
@@ -40,6 +41,23 @@ def test_a_sampler_may_have_its_schedule_behind_it(tmp_path: Path, capsys: pytes
     assert main([*command, "DPM++ 2M Karras"]) == 0
     assert main([*command, "Magic"]) == 1
     assert "there are DDIM, Euler" in capsys.readouterr().err
+
+
+def test_metadata_says_how_a_picture_was_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The infotext that draws it again, and what is in the way."""
+    drawn = Image.new("RGB", (8, 8))
+    written = (
+        'a cat <lora:ink:0.5>\nSteps: 20, Sampler: DPM fast, Seed: 7, Size: 512x512, Lora hashes: "ink: 0123456789ab"'
+    )
+    drawn.save(tmp_path / "a.webp", exif=infotext_exif(written))
+    assert main(["metadata", str(tmp_path / "a.webp")]) == 0
+    out = capsys.readouterr().out
+    assert "made with WebUI" in out
+    assert "a cat <lora:ink:0.5>\nSteps: 20, Sampler: DPM++ 2M" in out
+    assert "- The sampler 'DPM fast' is not here" in out
+    drawn.save(tmp_path / "b.png")
+    assert main(["metadata", str(tmp_path / "b.png")]) == 1
+    assert capsys.readouterr().err.startswith("MetadataUnreadable: This picture does not say")
 
 
 def test_inspect_says_what_a_file_is(capsys: pytest.CaptureFixture[str]) -> None:

@@ -167,7 +167,10 @@ def test_the_infotext_in_the_file_names_mix_seed_and_hashes(renderer: Renderer) 
     first, second, fields = stored.split("\n")
     assert first == "a red flower <lora:ink:0.5>"
     assert second == "Negative prompt: blurry"
-    assert "Steps: 4, Sampler: DDIM, CFG scale: 4, Seed: 8, Size: 128x128, Model: builtin" in fields
+    assert (
+        "Steps: 4, Sampler: DDIM, Schedule type: Automatic, CFG scale: 4, Seed: 8, Size: 128x128, Model: builtin"
+        in fields
+    )
     assert 'Lora hashes: "ink: ' in fields
 
 

@@ -1,0 +1,121 @@
+"""What a picture's metadata say, and the button that draws it again.
+
+The card carries what it would draw as a small text file, an infotext; the button reads the file of its own message. So
+it needs no memory, works after a restart, and finds the adapters by their content whatever they are called by then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import re
+from typing import Any, Self
+
+import aiohttp
+import discord
+from discord import ButtonStyle, ui
+
+from engine import BUILTIN, BadRequest, MetadataUnreadable, Reading, Request, read_infotext
+
+from ..orders import Replay, Ticket
+from ..replies import border
+from . import asking
+from .cards import NEGATIVE_SHOWN, PROMPT_SHOWN, Card
+from .text import block, code, lines, safe, weight
+
+FILE = "infotext.txt"
+MOST = 200_000  # bytes of such a file: two prompts of 6000 characters, twice, and 16 adapters are less
+ROOM = 1400  # characters for adapters and notes, of the 4000 that Discord gives one message
+_GONE = "The file of this message is gone; read the picture's metadata once more."
+
+
+class MakeAgain(ui.DynamicItem[ui.Button[ui.LayoutView]], template=r"loom:replay"):
+    """Orders what the file of its message says."""
+
+    def __init__(self) -> None:
+        super().__init__(ui.Button(label="Make again", style=ButtonStyle.primary, custom_id="loom:replay"))
+
+    @classmethod
+    async def from_custom_id(
+        cls, interaction: discord.Interaction[Any], item: ui.Item[Any], match: re.Match[str], /
+    ) -> Self:
+        return cls()
+
+    async def callback(self, interaction: discord.Interaction[Any]) -> None:
+        async with border(interaction):
+            await asking.place(interaction, _ordered(interaction))
+
+
+async def show(interaction: asking.Interaction, reading: Reading) -> None:
+    """The answer, which was deferred, shows the reading and what of it can be made here."""
+    found = await _replayed(interaction, reading)
+    file = discord.File(io.BytesIO(found.infotext.encode()), FILE)
+    await interaction.edit_original_response(view=metadata_card(found), attachments=[file])
+
+
+def metadata_card(found: Replay) -> Card:
+    """Words, settings, adapters found and missing, notes; the file and the button."""
+    request = found.request
+    negative = f"\nwithout {code(request.negative, NEGATIVE_SHOWN)}" if request.negative else ""
+    listed = lines([*_adapters(found), *(f"-# {safe(note, 200)}" for note in found.notes)], "And more.", ROOM)
+    texts = [f"Made with {found.source}.\n{block(request.prompt, PROMPT_SHOWN)}{negative}", _settings(request), listed]
+    return Card(
+        *(ui.TextDisplay[Any](text) for text in texts if text),
+        ui.File(f"attachment://{FILE}"),
+        ui.ActionRow[Any](MakeAgain()),
+    )
+
+
+def _settings(request: Request) -> str:
+    hires = request.hires
+    facts = [
+        f"seed {request.seed}" if request.seed is not None else "no seed",
+        f"{request.width}×{request.height}" if request.width else "",
+        f"{request.steps} steps",
+        f"{request.sampler} {request.schedule}".strip(),
+        f"cfg {request.cfg:g}" if request.cfg is not None else "",
+        f"clip skip {request.clip_skip}" if request.clip_skip > 1 else "",
+        f"hires ×{hires.scale:g} at {hires.strength:g}" if hires else "",
+        code(request.model, 60) if request.model else "",
+        code(request.vae, 60) if request.vae else "",
+    ]
+    return " · ".join(filter(None, facts))
+
+
+def _adapters(found: Replay) -> list[str]:
+    """A line an adapter: what it is called here, or that it is not here and how to look for it."""
+    here = [
+        f"- {code(one.use.name, 60)} {weight(one.use.weight)}: "
+        + (
+            f"here as {code(one.entry.name, 60)}, the same file"
+            if one.same
+            else f"here by its name, {code(one.entry.name, 60)}"
+        )
+        for one in found.found
+    ]
+    gone = [
+        f"- {code(name, 60)}: not here" + (f", hash {code(digest, 64)}" if digest else "")
+        for name, digest in found.missing
+    ]
+    return here + gone
+
+
+async def _replayed(interaction: asking.Interaction, reading: Reading) -> Replay:
+    models = (BUILTIN, *interaction.client.config.engine.models)
+    return await interaction.client.orders.replay(reading, asking.who(interaction), models, ())
+
+
+async def _ordered(interaction: asking.Interaction) -> Ticket:
+    message = interaction.message
+    files = message.attachments if message is not None else []
+    file = next((file for file in files if file.filename == FILE and file.size <= MOST), None)
+    if file is None:
+        raise MetadataUnreadable(_GONE)
+    try:
+        text = (await file.read()).decode("utf-8")
+    except (discord.HTTPException, aiohttp.ClientError, OSError, UnicodeDecodeError) as error:
+        raise MetadataUnreadable(_GONE) from error
+    found = await _replayed(interaction, await asyncio.to_thread(read_infotext, text))
+    if not found.request.prompt and not found.request.adapters:
+        raise BadRequest("The metadata hold no prompt, so there is nothing to draw.")
+    return await interaction.client.orders.imagine(asking.order(interaction, found.request))
