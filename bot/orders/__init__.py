@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from .desk import Line, Orders
-from .errors import JobUnknown, NotInMix, OrderError, QueueFull, TooLate
+from .errors import (
+    Closing,
+    JobUnknown,
+    NotInMix,
+    OrderError,
+    QueueFull,
+    StorageBusy,
+    StorageError,
+    StorageFull,
+    TooLate,
+)
 from .values import (
     CatalogEntry,
     Job,
@@ -19,6 +29,7 @@ from .values import (
 
 __all__ = [
     "CatalogEntry",
+    "Closing",
     "Job",
     "JobState",
     "JobUnknown",
@@ -31,6 +42,9 @@ __all__ = [
     "Press",
     "Queue",
     "QueueFull",
+    "StorageBusy",
+    "StorageError",
+    "StorageFull",
     "StoredPicture",
     "Ticket",
     "TooLate",

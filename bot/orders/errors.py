@@ -4,7 +4,11 @@
     ├── QueueFull       the member has as many unfinished jobs as one person may have
     ├── JobUnknown      no job of that id for this person: missing and forbidden read the same
     ├── TooLate         the job is past the point where it can be cancelled
-    └── NotInMix        a new weight for an adapter that the job did not use
+    ├── NotInMix        a new weight for an adapter that the job did not use
+    ├── Closing         the bot is ending or an admin has closed the line; nothing new is taken
+    └── StorageError    what was asked could not be written down, and nothing of it was
+        ├── StorageBusy     something else holds the database; it will be free again
+        └── StorageFull     the disk has no room
 
 An adapter that is unknown or made for another base model raises the engine's AdapterNotFound or AdapterMismatch.
 """
@@ -30,3 +34,19 @@ class TooLate(OrderError):
 
 class NotInMix(OrderError):
     """A new weight for an adapter that the job did not use."""
+
+
+class Closing(OrderError):
+    """The bot is ending or an admin has closed the line; nothing new is taken."""
+
+
+class StorageError(OrderError):
+    """What was asked could not be written down, and nothing of it was."""
+
+
+class StorageBusy(StorageError):
+    """Something else holds the database; it will be free again."""
+
+
+class StorageFull(StorageError):
+    """The disk has no room."""
