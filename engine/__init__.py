@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .errors import AdapterUnsupported as AdapterUnsupported
     from .errors import BadRequest as BadRequest
     from .errors import Cancelled as Cancelled
+    from .errors import DeviceLost as DeviceLost
     from .errors import EngineError as EngineError
     from .errors import EngineFault as EngineFault
     from .errors import ImageUnreadable as ImageUnreadable
@@ -83,7 +84,7 @@ _HOMES = {
     "config": ("BUILTIN", "EngineConfig"),
     "errors": """
         AdapterError AdapterInvalid AdapterMismatch AdapterNotFound AdapterUnsupported BadRequest
-        Cancelled EngineError EngineFault ImageUnreadable ModelError ModelNotFound ModelUnreadable
+        Cancelled DeviceLost EngineError EngineFault ImageUnreadable ModelError ModelNotFound ModelUnreadable
         OutOfMemory PromptError
     """.split(),
     "fleet": ("Fleet", "OnEvent"),

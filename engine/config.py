@@ -18,7 +18,8 @@ class EngineConfig:
 
     `adapters` "merge" changes the weights in place (DESIGN §2), "peft" goes through diffusers' load_lora_weights.
     `adapter_folders` are searched for <name>.safetensors and for ab/<sha256>.safetensors. `device` "auto" takes CUDA,
-    then MPS, then the CPU. `adapter_cache` is in bytes.
+    then MPS, then the CPU. `adapter_cache` is in bytes. An engine that does no step in `stall_seconds` counts as hung;
+    0 means 30 on CUDA and 300 elsewhere.
     """
 
     models: Mapping[str, str] = field(default_factory=dict)
@@ -30,6 +31,7 @@ class EngineConfig:
     threads: int | None = None
     adapter_cache: int = 2 << 30
     preview_every: float = 1.0  # seconds between previews; 0 sends none
+    stall_seconds: float = 0.0
 
     def source_of(self, name: str) -> str | None:
         """Where the base model `name` is, or None when there is none of that name."""

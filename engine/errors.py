@@ -15,6 +15,7 @@ EngineError
 ├── ImageUnreadable        the picture sent along is no picture, or too large
 ├── OutOfMemory            the picture does not fit this machine
 └── EngineFault            a defect of ours or of the machine; details are in the log
+    └── DeviceLost         the device failed in a way that only a new process mends
 """
 
 from __future__ import annotations
@@ -80,6 +81,10 @@ class EngineFault(EngineError):
     """A defect of ours or of the machine; details are in the log."""
 
 
+class DeviceLost(EngineFault):
+    """The device failed in a way that only a new process mends."""
+
+
 ERRORS: dict[str, type[EngineError]] = {
     error.__name__: error
     for error in (
@@ -97,6 +102,7 @@ ERRORS: dict[str, type[EngineError]] = {
         ImageUnreadable,
         OutOfMemory,
         EngineFault,
+        DeviceLost,
     )
 }
 """By name: an error crosses the seam as (name, sentence) and is raised again on the other side."""

@@ -25,5 +25,8 @@ class Fleet(Protocol):
     async def cancel(self, worker: WorkerId, job: str, attempt: int) -> None:
         """The attempt ends at the next step, if it is still there; otherwise nothing happens."""
 
+    async def broken(self) -> str:
+        """Waits until no worker can ever come back, and gives the reason: only a new process helps then."""
+
     async def aclose(self) -> None:
         """No worker runs any more; attempts that were still out are Lost."""

@@ -106,12 +106,14 @@ class FakeFleet:
         self.attempts: list[Attempt] = []  # every attempt ever dispatched
         self._out: dict[str, Attempt] = {}
         self._on_event: OnEvent | None = None
+        self.reason = ""  # why the worker never comes back
+        self._down = asyncio.Event()
 
     async def start(self, on_event: OnEvent) -> None:
         self._on_event = on_event
 
     def workers(self) -> Mapping[WorkerId, WorkerView]:
-        return {self.id: WorkerView(self.id, self.slots, len(self._out), self.holds)}
+        return {} if self.reason else {self.id: WorkerView(self.id, self.slots, len(self._out), self.holds)}
 
     async def dispatch(self, worker: WorkerId, attempt: Attempt) -> None:
         self.attempts.append(attempt)
@@ -123,6 +125,16 @@ class FakeFleet:
     async def cancel(self, worker: WorkerId, job: str, attempt: int) -> None:
         if job in self._out and self._out[job].attempt == attempt:
             await self._end(Dropped(job, attempt))
+
+    async def broken(self) -> str:
+        await self._down.wait()
+        return self.reason
+
+    async def break_down(self, why: str = "it hangs") -> None:
+        """The worker never comes back; what was with it is lost."""
+        self.reason = why
+        self._down.set()
+        await FakeFleet.aclose(self)
 
     async def aclose(self) -> None:
         for attempt in list(self._out.values()):

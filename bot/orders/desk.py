@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from difflib import get_close_matches
@@ -10,13 +11,16 @@ from typing import TYPE_CHECKING, Protocol
 
 from engine import AdapterMismatch, AdapterNotFound, AdapterUse, ImageUnreadable, Request, untagged
 
-from .errors import JobUnknown, NotInMix, QueueFull, TooLate
+from .errors import Closing, JobUnknown, NotInMix, QueueFull, StorageError, StorageFull, TooLate
 from .values import CatalogEntry, Job, Order, Page, Press, Queue, Ticket, Who
 
 if TYPE_CHECKING:
     from ..store import Store
 
+log = logging.getLogger(__name__)
+
 PAGE = 10
+LEAST_ROOM = 512 << 20  # bytes of disk below which nothing is drawn
 _SHOWN = 100  # characters of a name that was not found
 _NAMES = 1000  # how many names are looked through for one like the name that was not found
 
@@ -41,9 +45,21 @@ class Orders:
         self._store = store
         self._line = line
         self._limit = limit
+        self._closed = ""  # why nothing new is taken
+
+    def close(self, sentence: str) -> None:
+        """Orders are refused with this sentence. `open` is the inverse."""
+        self._closed = sentence
+
+    def open(self) -> None:
+        self._closed = ""
 
     async def imagine(self, order: Order) -> Ticket:
         """The order is recorded, and goes in line once `acked`. The same interaction twice is one job."""
+        if self._closed:
+            raise Closing(self._closed)
+        if self._store.room() < LEAST_ROOM:
+            raise StorageFull("The disk of the bot is almost full, so nothing new is drawn until its owner makes room.")
         request, entries = await self._resolved(untagged(order.request), order.who)
         order = replace(order, request=request)
         job = await self._store.jobs.record(order, limit=self._limit, entry_ids={entry.id for entry in entries})
@@ -65,7 +81,10 @@ class Orders:
 
     async def acked(self, job_id: str, channel_id: int, message_id: int | None) -> None:
         """The member was answered with this message, which the result will replace, and the job is in line."""
-        await self._store.jobs.acked(job_id, channel_id, message_id)
+        try:
+            await self._store.jobs.acked(job_id, channel_id, message_id)
+        except StorageError as fault:  # the member has read that it is in line, so it must be
+            log.warning("where job %s was answered could not be written down: %s", job_id, fault)
         await self._line.submit(job_id)
 
     async def unanswered(self, job_id: str) -> None:

@@ -62,9 +62,9 @@ def restore(source: Path, data: Path, now: datetime | None = None) -> Path | Non
         _unpack(source, fresh)
         check(fresh / DATABASE)
         old = _set_aside(data, now or datetime.now(UTC))
-        for name in KEPT if old else ():
-            if (old / name).is_file():
-                shutil.copy2(old / name, fresh / name)
+        for kept in [] if old is None else [old / name for name in KEPT]:
+            if kept.is_file():
+                shutil.copy2(kept, fresh / kept.name)
         fresh.replace(data)
         return old
     finally:

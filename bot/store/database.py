@@ -8,8 +8,7 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, event, make_url
-from sqlalchemy.exc import DBAPIError, TimeoutError
+from sqlalchemy import URL, Connection, event, exc, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 from ..orders.errors import StorageBusy, StorageError, StorageFull
@@ -91,17 +90,17 @@ def _prepare_sqlite(connections: AsyncEngine, pragmas: list[str], begin: str) ->
 
 @contextmanager
 def _typed() -> Iterator[None]:
-    """The driver's errors in words for members. A constraint that is broken is a defect of ours and stays what it is."""
+    """The driver's errors in words for members. A broken constraint is a defect of ours and stays what it is."""
     try:
         yield
-    except TimeoutError as error:  # every connection is taken
+    except exc.TimeoutError as error:  # every connection is taken
         raise StorageBusy("Too much is being written down at once here; try again in a moment.") from error
-    except DBAPIError as error:
+    except exc.DBAPIError as error:
         kind = str(getattr(error.orig, "sqlite_errorname", ""))
         if kind.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
             raise StorageBusy("The bot's memory is busy; try again in a moment.") from error
         if kind.startswith("SQLITE_FULL"):
-            raise StorageFull("The disk of the bot is full, so nothing new can be kept. Its owner must make room.") from error
+            raise StorageFull("The disk of the bot is full, so nothing new can be kept.") from error
         if kind.startswith(("SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_CORRUPT", "SQLITE_NOTADB")):
             raise StorageError("The bot cannot write to its memory; its owner finds the reason in the log.") from error
         raise

@@ -70,6 +70,11 @@ class JobRows:
         async with self._database.read() as session:
             return await session.scalar(select(JobRow.losses).where(JobRow.id == job_id)) or 0
 
+    async def is_told(self, job_id: str) -> bool:
+        """Whether the member has seen how the job ended."""
+        async with self._database.read() as session:
+            return bool(await session.scalar(select(JobRow.told).where(JobRow.id == job_id)))
+
     # from received to queued
 
     async def record(self, order: Order, *, limit: int, entry_ids: Collection[int] = ()) -> Job | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -28,6 +29,10 @@ class Store:
     jobs: JobRows
     catalog: Catalog
     adapters_folder: Path
+
+    def room(self) -> int:
+        """Bytes that are free on the disk of the data folder."""
+        return shutil.disk_usage(self.adapters_folder).free
 
     async def adopt_builtins(self) -> None:
         """The engine's built-in adapters are in everyone's catalog, once each."""

@@ -60,13 +60,13 @@ def test_with_a_token_it_runs_on_discord(started: list[str], monkeypatch: pytest
 
 
 def test_run_without_a_token_says_where_it_belongs(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["run"]) == 2
+    assert main(["run"]) == 78
     assert "[discord] token" in capsys.readouterr().err
 
 
 def test_a_wrong_configuration_is_said_without_a_traceback(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "mine.toml").write_text("[discord]\ntokne = ''\n", encoding="utf-8")
-    assert main(["--config", "mine.toml"]) == 2
+    assert main(["--config", "mine.toml"]) == 78
     said = capsys.readouterr().err
     assert "mine.toml, [discord] tokne" in said
     assert "Traceback" not in said
@@ -110,7 +110,7 @@ async def examined(folder: Path, *checks: str) -> dict[str, str]:
 
 
 async def test_the_doctor_finds_a_new_folder_well(tmp_path: Path) -> None:
-    said = await examined(tmp_path / "data", "token", "data folder", "database", "built-in model")
+    said = await examined(tmp_path / "data", "token", "data folder", "database", "disk space", "built-in model")
     assert not [words for words in said.values() if words.startswith("FAIL")]
     assert "sandbox" in said["token"]
     assert "first start" in said["database"]
@@ -123,14 +123,14 @@ async def test_the_doctor_tells_a_folder_that_cannot_be_written(tmp_path: Path) 
     assert said["data folder"].startswith("FAIL")
 
 
-async def test_the_doctor_tells_a_database_at_head_from_an_old_and_a_broken_one(tmp_path: Path) -> None:
+async def test_the_doctor_tells_a_whole_database_from_a_newer_and_a_broken_one(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     assert await command_line._database(BotConfig(data=Data(folder=folder))) == 0
-    assert (await examined(folder, "database"))["database"].startswith("at revision")
+    assert (await examined(folder, "database"))["database"].startswith("whole, at revision")
     with sqlite3.connect(folder / "loraloom.db") as connection:
-        connection.execute("UPDATE alembic_version SET version_num = '0000'")
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
     connection.close()
-    assert "the next start brings it" in (await examined(folder, "database"))["database"]
+    assert "newer Loraloom" in (await examined(folder, "database"))["database"]
     (folder / "loraloom.db").write_bytes(b"no database at all" * 100)
     assert (await examined(folder, "database"))["database"].startswith("FAIL")
 

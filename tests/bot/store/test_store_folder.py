@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import sqlite3
 import subprocess
@@ -150,7 +151,7 @@ async def test_a_damaged_backup_changes_nothing(used: Path, tmp_path: Path) -> N
     with pytest.raises(BackupUnusable):
         restore(target, used)
     assert contents(used) == before
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["backup.tar", "data"]
+    assert sorted(os.listdir(tmp_path)) == ["backup.tar", "data"]
 
 
 async def test_a_backup_that_names_files_elsewhere_is_refused(used: Path, tmp_path: Path) -> None:
@@ -162,7 +163,7 @@ async def test_a_backup_that_names_files_elsewhere_is_refused(used: Path, tmp_pa
     target.write_bytes(whole.replace(name, evil))
     with pytest.raises(BackupUnusable):
         restore(target, used)
-    assert not list(tmp_path.rglob("evil*"))
+    assert sorted(os.listdir(tmp_path)) == ["backup.tar", "data"]
 
 
 @pytest.mark.slow
@@ -178,8 +179,8 @@ async def test_damage_of_any_kind_is_refused_or_harmless(used: Path) -> None:
         else:
             for _ in range(chance.choice((1, 8, 64))):
                 data[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
-        for rest in used.glob("loraloom.db-*"):
-            rest.unlink()
+        for rest in ("-wal", "-shm", "-journal"):
+            database.with_name(database.name + rest).unlink(missing_ok=True)
         database.write_bytes(data)
         try:
             check(database)
@@ -205,9 +206,7 @@ async def database(used: Path) -> AsyncIterator[Database]:
     await opened.aclose()
 
 
-async def test_a_database_held_by_another_is_busy_and_nothing_is_half_written(
-    used: Path, database: Database
-) -> None:
+async def test_a_database_held_by_another_is_busy_and_nothing_is_half_written(used: Path, database: Database) -> None:
     async with database.write() as session:
         connection = await session.connection()
         await connection.exec_driver_sql("PRAGMA busy_timeout=20")
@@ -228,13 +227,14 @@ async def test_a_full_disk_is_told_and_the_next_write_works(used: Path, database
         connection = await session.connection()
         pages = (await connection.exec_driver_sql("PRAGMA page_count")).scalar_one()
         await connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")
-    with pytest.raises(StorageFull, match="disk"):
+
+    async def grow() -> None:
         async with database.write() as session:
             connection = await session.connection()
             await connection.exec_driver_sql("CREATE TABLE filler AS SELECT randomblob(1000000) AS x")
+
+    with pytest.raises(StorageFull, match="disk"):
+        await grow()
     async with database.write() as session:
-        connection = await session.connection()
-        await connection.exec_driver_sql("PRAGMA max_page_count=1000000")
-        await connection.exec_driver_sql("CREATE TABLE filler AS SELECT randomblob(100000) AS x")
-
-
+        await (await session.connection()).exec_driver_sql("PRAGMA max_page_count=1000000")
+    await grow()
