@@ -210,8 +210,10 @@ def run(python: Path, arguments: Sequence[str]) -> int:
         os.chdir(ROOT)
         sys.stdout.flush()
         os.execv(command[0], command)
-    while (status := call(command)[0]) == BEGIN_ANEW:
+    status = call(command)[0]
+    while status == BEGIN_ANEW:
         time.sleep(5)
+        status = call(command)[0]
     return status
 
 

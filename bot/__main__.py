@@ -19,6 +19,7 @@ from typing import Any
 from engine import EngineError
 
 from .config import BotConfig, ConfigError, load_config
+from .logs import set_up
 
 COMMANDS = {
     "run": "run on Discord; the token is in the configuration or in LORALOOM_TOKEN",
@@ -50,14 +51,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--config", metavar="FILE", help="the configuration file; config.toml when there is one")
     parser.add_argument("--verbose", action="store_true", help="log what happens in detail")
     asked = parser.parse_args(arguments)
-    _log(logging.DEBUG if asked.verbose else logging.INFO)
+    level = logging.DEBUG if asked.verbose else logging.INFO
+    set_up(level)
     if (asked.file is None) == (asked.command in ("backup", "restore")):
         parser.error("backup and restore, and no other command, want a FILE")
     from .client import EngineBroken, LoginRefused, TokenRefused
     from .store import DataFolderError
 
     try:
-        return _interruptible(_perform(asked.command, asked.config, asked.file))
+        return _interruptible(_perform(asked.command, asked.config, asked.file, level))
     except (ConfigError, TokenRefused, DataFolderError) as error:
         return _complain(str(error), EXIT_CONFIG)
     except (EngineError, LoginRefused) as error:
@@ -66,12 +68,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _begin_anew(str(error))
 
 
-async def _perform(command: str | None, path: str | None, file: Path | None) -> int:
+async def _perform(command: str | None, path: str | None, file: Path | None, level: int) -> int:
     if command == "doctor":
         from .doctor import examine
 
         return 0 if await examine(path) else EXIT_FAILED
     config = load_config(path)
+    set_up(level, config.log.format, (config.discord.token,))
     if command == "backup" and file is not None:
         return _back_up(config, file)
     if command == "restore" and file is not None:
@@ -91,10 +94,11 @@ async def _perform(command: str | None, path: str | None, file: Path | None) -> 
 
 async def _run(config: BotConfig) -> int:
     from . import create_bot
+    from .health import served
 
     if not config.discord.token:
         raise ConfigError("There is no token: write it as [discord] token in config.toml, or set LORALOOM_TOKEN.")
-    async with create_bot(config) as bot:
+    async with create_bot(config) as bot, served(bot, config.health.port):
         await bot.serve(config.discord.token)
     return 0
 
@@ -159,14 +163,6 @@ def _interruptible(work: Coroutine[Any, Any, int]) -> int:
     except (KeyboardInterrupt, asyncio.CancelledError):
         print("\nEnded.")
         return 0
-
-
-def _log(level: int) -> None:
-    """Our own doings at `level`. Of other libraries what they warn of; of discord.py no details, which hold tokens."""
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
-    for name in ("bot", "engine"):
-        logging.getLogger(name).setLevel(level)
-    logging.getLogger("discord").setLevel(logging.INFO)
 
 
 def _complain(sentence: str, status: int) -> int:

@@ -68,12 +68,17 @@ class Bot(commands.Bot):
         self._at_work = asyncio.Event()
 
     @property
+    def working(self) -> bool:
+        """Whether the parts are there, from `setup_hook` on."""
+        return self._parts is not None
+
+    @property
     def orders(self) -> Orders:
-        return self._working.orders
+        return self._opened.orders
 
     @property
     def runner(self) -> Runner:
-        return self._working.runner
+        return self._opened.runner
 
     async def setup_hook(self) -> None:
         self._parts = await self._open.enter_async_context(open_parts(self.config, DiscordPoster(self), self._fleet))
@@ -150,7 +155,7 @@ class Bot(commands.Bot):
             await super().close()
 
     @property
-    def _working(self) -> Parts:
+    def _opened(self) -> Parts:
         if self._parts is None:
             raise RuntimeError("The bot is not logged in yet; its parts are made in setup_hook.")
         return self._parts

@@ -41,7 +41,7 @@ async def open_parts(config: BotConfig, poster: Poster, fleet: Fleet | None = No
         runner = Runner(store, fleet or LocalFleet(local), Scheduler(), poster, model=config.engine.model)
         pruning = asyncio.create_task(_prune_daily(store, config.data.keep_pictures_days), name="pruning")
         try:
-            yield Parts(Orders(store, runner, limit=config.limits.jobs_per_member), runner)
+            yield Parts(Orders(store, runner, config.limits.bounds), runner)
         finally:
             pruning.cancel()
             await asyncio.wait({pruning})

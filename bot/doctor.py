@@ -12,8 +12,7 @@ from engine import BUILTIN, EngineError, LocalFleet
 
 from .config import BotConfig, ConfigError, load_config
 from .orders.desk import LEAST_ROOM
-from .store import DataFolderError
-from .store.integrity import check, newest
+from .store import DataFolderError, integrity
 
 
 class Unwell(Exception):
@@ -57,12 +56,13 @@ async def folder(config: BotConfig) -> str:
 async def database(config: BotConfig) -> str:
     file = config.folder / "loraloom.db"
     try:
-        found = await asyncio.to_thread(check, file)
+        found = await asyncio.to_thread(integrity.check, file)
     except DataFolderError as error:
         raise Unwell(str(error)) from error
     if found is None:
         return "not there yet; the first start makes it"
-    return f"whole, at revision {found}" + ("" if found == newest() else f"; the next start brings it to {newest()}")
+    newest = integrity.newest()
+    return f"whole, at revision {found}" + ("" if found == newest else f"; the next start brings it to {newest}")
 
 
 async def space(config: BotConfig) -> str:

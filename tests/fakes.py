@@ -17,6 +17,7 @@ import numpy
 from safetensors.numpy import save_file
 
 from bot.jobs import Runner, Undeliverable, Unreachable
+from bot.jobs.runner import cost
 from bot.orders import Job, Order, Press, Ticket, Who
 from bot.store import Store, open_store
 from engine import (
@@ -190,6 +191,9 @@ class FakeLine:
     def ticket(self, job: Job) -> Ticket:
         return Ticket(job.id, self.submitted.index(job.id) + 1 if job.id in self.submitted else self.waiting + 1)
 
+    def price(self, request: Request) -> float:
+        return cost(request)
+
     def family(self, model: str = "") -> str:
         return self.model_family
 
@@ -266,7 +270,7 @@ class Bench:
 
     async def ordered(self, an_order: Order | None = None) -> str:
         """The id of a job that was recorded and submitted."""
-        job = await self.store.jobs.record(an_order or order(), limit=99)
+        job = await self.store.jobs.record(an_order or order())
         assert job is not None
         await self.runner.submit(job.id)
         return job.id

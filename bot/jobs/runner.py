@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from engine import (
     Stepped,
     Waiting,
     WorkerId,
+    WorkerView,
 )
 
 from ..orders.errors import StorageError
@@ -158,6 +159,25 @@ class Runner:
     def running(self) -> int:
         return len(self._runs)
 
+    @property
+    def busy(self) -> int:
+        """Pieces of work on jobs that are under way, posts that wait for Discord among them."""
+        return len(self._tasks)
+
+    @property
+    def ended(self) -> Mapping[JobState, int]:
+        """How many jobs came to which end, since the start."""
+        return self._outbox.ended
+
+    @property
+    def workers(self) -> tuple[WorkerView, ...]:
+        return tuple(self._fleet.workers().values())
+
+    @property
+    def drawing(self) -> bool:
+        """Whether there is a worker that takes jobs, and none of them is given up."""
+        return bool(self.workers) and not self._held and not self._closing
+
     def ticket(self, job: Job) -> Ticket:
         """Where the job is in line, or would be if it joined now, and when it is likely done."""
         joins = job.state in (JobState.RECEIVED, JobState.ACKED) and job.id not in self._scheduler
@@ -167,7 +187,12 @@ class Runner:
         ahead = self._scheduler.order()[:place]
         if joins:
             self._scheduler.drop(job.id)
-        return Ticket(job.id, max(1, place), self._seconds(ahead))
+        seconds = None if self._pace is None else self.price(job.request)
+        return Ticket(job.id, max(1, place), self._seconds(ahead), seconds)
+
+    def price(self, request: Request) -> float:
+        """Seconds of drawing that the request is likely to take, at the pace of the last ones."""
+        return cost(request) * (1.0 if self._pace is None else self._pace)
 
     def family(self, model: str = "") -> str:
         """The family of a base model ("": the default one), or "" while no worker has held it."""

@@ -9,12 +9,14 @@ from .errors import (
     NotInMix,
     OrderError,
     QueueFull,
+    QuotaSpent,
     StorageBusy,
     StorageError,
     StorageFull,
     TooLate,
 )
 from .values import (
+    Bounds,
     CatalogEntry,
     Job,
     JobState,
@@ -28,6 +30,7 @@ from .values import (
 )
 
 __all__ = [
+    "Bounds",
     "CatalogEntry",
     "Closing",
     "Job",
@@ -42,6 +45,7 @@ __all__ = [
     "Press",
     "Queue",
     "QueueFull",
+    "QuotaSpent",
     "StorageBusy",
     "StorageError",
     "StorageFull",

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from engine import AdapterMismatch, AdapterNotFound, AdapterUse, ImageUnreadable, Request, untagged
 
-from .errors import Closing, JobUnknown, NotInMix, QueueFull, StorageError, StorageFull, TooLate
-from .values import CatalogEntry, Job, Order, Page, Press, Queue, Ticket, Who
+from .errors import Closing, JobUnknown, NotInMix, StorageError, StorageFull, TooLate
+from .values import Bounds, CatalogEntry, Job, Order, Page, Press, Queue, Ticket, Who
 
 if TYPE_CHECKING:
     from ..store import Store
@@ -35,16 +35,17 @@ class Line(Protocol):
     async def submit(self, job_id: str) -> None: ...
     async def cancel(self, job_id: str) -> bool: ...
     def ticket(self, job: Job) -> Ticket: ...
+    def price(self, request: Request) -> float: ...
     def family(self, model: str = "") -> str: ...
 
 
 class Orders:
-    """Every method is one thing a member can ask for. `limit` is how many unfinished jobs one person may have."""
+    """Every method is one thing a member can ask for."""
 
-    def __init__(self, store: Store, line: Line, *, limit: int = 10) -> None:
+    def __init__(self, store: Store, line: Line, bounds: Bounds | None = None) -> None:
         self._store = store
         self._line = line
-        self._limit = limit
+        self._bounds = bounds or Bounds()
         self._closed = ""  # why nothing new is taken
 
     def close(self, sentence: str) -> None:
@@ -54,20 +55,25 @@ class Orders:
     def open(self) -> None:
         self._closed = ""
 
+    def room(self) -> int:
+        """Bytes that are free on the disk of the data folder."""
+        return self._store.room()
+
+    async def touch(self) -> None:
+        """Something was written to the database, and nothing changed. Raises StorageError where that cannot be."""
+        await self._store.touch()
+
     async def imagine(self, order: Order) -> Ticket:
         """The order is recorded, and goes in line once `acked`. The same interaction twice is one job."""
         if self._closed:
             raise Closing(self._closed)
-        if self._store.room() < LEAST_ROOM:
+        if self.room() < LEAST_ROOM:
             raise StorageFull("The disk of the bot is almost full, so nothing new is drawn until its owner makes room.")
         request, entries = await self._resolved(untagged(order.request), order.who)
         order = replace(order, request=request)
-        job = await self._store.jobs.record(order, limit=self._limit, entry_ids={entry.id for entry in entries})
-        if job is None:
-            raise QueueFull(
-                f"You have {self._limit} unfinished jobs, the most one person may have. Wait or cancel one."
-            )
-        return self._line.ticket(job)
+        charge, entry_ids = self._line.price(request), {entry.id for entry in entries}
+        job = await self._store.jobs.record(order, self._bounds, charge=charge, entry_ids=entry_ids)
+        return replace(self._line.ticket(job), left=await self._left(order.who))
 
     async def again(
         self, job_id: str, press: Press, *, vary: bool = False, weights: Mapping[str, float] | None = None
@@ -119,7 +125,8 @@ class Orders:
     async def queue(self, who: Who) -> Queue:
         """The line as it is now, with one's own unfinished jobs."""
         mine = await self._store.jobs.unfinished(who.member_id)
-        return Queue(self._line.waiting, self._line.running, tuple((job, self._line.ticket(job)) for job in mine))
+        tickets = tuple((job, self._line.ticket(job)) for job in mine)
+        return Queue(self._line.waiting, self._line.running, tickets, await self._left(who))
 
     async def adapters(
         self, who: Who, needle: str = "", family: str | None = None, limit: int = 25
@@ -135,6 +142,11 @@ class Orders:
     def family(self, model: str = "") -> str:
         """The family of a base model ("": the default one), or "" while it is unknown."""
         return self._line.family(model)
+
+    async def _left(self, who: Who) -> float | None:
+        """Seconds of drawing that this person may still order today; None without limit."""
+        allowance = self._bounds.allowance(who.roles)
+        return None if allowance is None else max(0.0, allowance - await self._store.jobs.spent(who.member_id))
 
     async def _governed(self, job_id: str, who: Who) -> Job:
         """A job that is one's own, or of the server in which one is a moderator."""

@@ -1,7 +1,8 @@
 """What an order can be refused for, as a tree. `str(error)` is a sentence a member can read and act on.
 
     OrderError
-    ├── QueueFull       the member has as many unfinished jobs as one person may have
+    ├── QueueFull       the member, the server or the bot has as many unfinished jobs as may be
+    ├── QuotaSpent      the member has ordered as many seconds of drawing today as they may
     ├── JobUnknown      no job of that id for this person: missing and forbidden read the same
     ├── TooLate         the job is past the point where it can be cancelled
     ├── NotInMix        a new weight for an adapter that the job did not use
@@ -21,7 +22,11 @@ class OrderError(Exception):
 
 
 class QueueFull(OrderError):
-    """The member has as many unfinished jobs as one person may have."""
+    """The member, the server or the bot has as many unfinished jobs as may be."""
+
+
+class QuotaSpent(OrderError):
+    """The member has ordered as many seconds of drawing today as they may."""
 
 
 class JobUnknown(OrderError):

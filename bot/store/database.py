@@ -39,6 +39,13 @@ class Database:
             async with self._reading() as session:
                 yield session
 
+    async def touch(self) -> None:
+        """A transaction that holds the write lock was begun and taken back. Raises StorageError."""
+        with _typed():
+            async with self._writer.connect() as connection:
+                await connection.exec_driver_sql("SELECT 1")
+                await connection.rollback()
+
     async def aclose(self) -> None:
         await self._readers.dispose()
         await self._writer.dispose()

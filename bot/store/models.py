@@ -97,6 +97,7 @@ class EntryRow(Base):
 class JobRow(Base):
     """One order and what became of it. `told`: its member has been shown how it ended.
 
+    `charge` is what it takes from its member's seconds of the day: expected, then real, and 0 where nothing came of it.
     `image` is the picture the drawing starts from: read only when one job is asked for, and empty once thrown away.
     """
 
@@ -126,6 +127,7 @@ class JobRow(Base):
     sentence: Mapped[str] = mapped_column(Text)
     report: Mapped[list[Any]]
     seconds: Mapped[float | None] = mapped_column(Float)
+    charge: Mapped[float] = mapped_column(Float)
     asked_at: Mapped[datetime]
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]

@@ -29,6 +29,11 @@ class Store:
     jobs: JobRows
     catalog: Catalog
     adapters_folder: Path
+    connections: Database
+
+    async def touch(self) -> None:
+        """A write transaction came through. Raises StorageError."""
+        await self.connections.touch()
 
     def room(self) -> int:
         """Bytes that are free on the disk of the data folder."""
@@ -57,7 +62,8 @@ async def open_store(
         await upgrade(url)
         connections = Database(url)
         try:
-            yield Store(JobRows(connections, pictures, now), Catalog(connections, adapters, now), adapters.folder)
+            jobs, catalog = JobRows(connections, pictures, now), Catalog(connections, adapters, now)
+            yield Store(jobs, catalog, adapters.folder, connections)
         finally:
             await connections.aclose()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import sqlite3
@@ -16,18 +15,16 @@ import pytest
 import bot.__main__ as command_line
 from bot import doctor, sandbox
 from bot.__main__ import main
+from bot.client import EngineBroken
 from bot.config import BotConfig, Data
 
 ROOT = Path(__file__).parents[2]
 
 
-_LOG = command_line._log
-
-
 @pytest.fixture(autouse=True)
 def elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(command_line, "_log", lambda level: None)
+    monkeypatch.setattr(command_line, "set_up", lambda *how: None)
 
 
 @pytest.fixture
@@ -78,17 +75,35 @@ def test_db_makes_the_database_and_may_be_called_again(tmp_path: Path, capsys: p
     assert (tmp_path / "data" / "loraloom.db").is_file()
 
 
-def test_the_details_of_discord_stay_out_of_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They hold the tokens of interactions, which anyone can answer with."""
-    loggers = [logging.getLogger(name) for name in ("bot", "engine", "discord", "discord.webhook.async_")]
-    before = [logger.level for logger in loggers]
-    monkeypatch.setattr(logging, "basicConfig", lambda **settings: None)
-    try:
-        _LOG(logging.DEBUG)
-        assert [logger.isEnabledFor(logging.DEBUG) for logger in loggers] == [True, True, False, False]
-    finally:
-        for logger, level in zip(loggers, before, strict=True):
-            logger.setLevel(level)
+def test_a_backup_and_its_restore_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Together they change nothing; a FILE that is missing, or one too many, is refused before anything happens."""
+    assert main(["db"]) == 0
+    assert main(["backup", "all.tar"]) == 0
+    assert main(["restore", "all.tar"]) == 0
+    assert "data.before-" in capsys.readouterr().out
+    assert main(["db"]) == 0
+    assert main(["backup", "all.tar"]) == 78
+    for wrong in (["backup"], ["restore"], ["run", "all.tar"]):
+        with pytest.raises(SystemExit):
+            main(wrong)
+
+
+def test_a_broken_engine_is_begun_anew_a_few_times_and_then_left_to_the_supervisor(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def broken(config: BotConfig) -> int:
+        raise EngineBroken("It hangs.")
+
+    begun: list[dict[str, str]] = []
+    monkeypatch.setenv("LORALOOM_TOKEN", "a token")
+    monkeypatch.setattr(command_line, "_run", broken)
+    monkeypatch.setattr(os, "name", "posix")
+    monkeypatch.setattr(os, "execve", lambda program, arguments, environment: begun.append(environment))
+    for _ in range(5):
+        assert main(["run"]) == 75
+        monkeypatch.setenv("LORALOOM_RESTARTS", begun[-1]["LORALOOM_RESTARTS"])
+    assert len(begun) == 3
+    assert "goes on where it was" in capsys.readouterr().err
 
 
 def test_an_unknown_command_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

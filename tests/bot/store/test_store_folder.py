@@ -46,7 +46,7 @@ async def used(tmp_path: Path) -> Path:
 async def fill(store: Store, jobs: int = 3) -> None:
     await store.adopt_builtins()
     for number in range(jobs):
-        job = await store.jobs.record(order(f"picture {number}"), limit=99)
+        job = await store.jobs.record(order(f"picture {number}"))
         assert job is not None
         await store.jobs.queue(job.id)
         running = await store.jobs.start(job.id)
