@@ -16,6 +16,7 @@ from .errors import (
     TooLate,
 )
 from .values import (
+    AuditEntry,
     Bounds,
     CatalogEntry,
     Job,
@@ -30,6 +31,7 @@ from .values import (
 )
 
 __all__ = [
+    "AuditEntry",
     "Bounds",
     "CatalogEntry",
     "Closing",

@@ -180,3 +180,16 @@ class CatalogEntry:
     info: AdapterInfo
     created_at: datetime
     uses: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """Something that was done. `actor_id` None: by the bot itself, or by somebody who has asked to be forgotten."""
+
+    id: int
+    at: datetime
+    actor_id: int | None
+    guild_id: int | None
+    action: str
+    subject: str
+    details: Mapping[str, object]

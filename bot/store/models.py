@@ -152,3 +152,32 @@ class PictureRow(Base):
     height: Mapped[int]
     infotext: Mapped[str] = mapped_column(Text)
     deleted: Mapped[bool]
+
+
+class PersonRow(Base):
+    """Whom an audit entry means. Removing the row forgets the person and leaves the entry."""
+
+    __tablename__ = "people"
+    __table_args__ = {"sqlite_autoincrement": True}  # noqa: RUF012  a number once given never means somebody else
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    member_id: Mapped[int] = mapped_column(unique=True)
+
+
+class AuditRow(Base):
+    """Who did what to whose things. Never edited and never removed: the migration's triggers refuse it.
+
+    `digest` is SHA-256 over the digest before and this row, so that an edit from outside shows.
+    """
+
+    __tablename__ = "audit"
+    __table_args__ = (Index(None, "guild_id", "id"),)
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    at: Mapped[datetime]
+    actor: Mapped[int | None] = mapped_column(Integer)  # people.id, of somebody who may be forgotten; None: the bot
+    guild_id: Mapped[int | None]
+    action: Mapped[str] = mapped_column(String(40))
+    subject: Mapped[str] = mapped_column(String(100))
+    details: Mapped[dict[str, Any]]
+    digest: Mapped[str] = mapped_column(String(64))

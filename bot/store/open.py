@@ -12,6 +12,7 @@ from pathlib import Path
 
 from engine import BUILTIN_ADAPTERS, builtin_adapter
 
+from .audit import Audit
 from .backup import copy_database
 from .catalog import EVERYONE, Catalog
 from .database import Database, database_url
@@ -28,6 +29,7 @@ class Store:
 
     jobs: JobRows
     catalog: Catalog
+    audit: Audit
     adapters_folder: Path
     connections: Database
 
@@ -63,7 +65,7 @@ async def open_store(
         connections = Database(url)
         try:
             jobs, catalog = JobRows(connections, pictures, now), Catalog(connections, adapters, now)
-            yield Store(jobs, catalog, adapters.folder, connections)
+            yield Store(jobs, catalog, Audit(connections, now), adapters.folder, connections)
         finally:
             await connections.aclose()
 
