@@ -44,9 +44,10 @@ async def _acted_and_failed(store: Store) -> None:
         raise RuntimeError
 
 
-@pytest.mark.parametrize(
-    "change", [update(AuditRow).values(action="nothing"), delete(AuditRow)], ids=["edit", "delete"]
-)
+CHANGES = [update(AuditRow).values(action="nothing"), delete(AuditRow)]
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=["edit", "delete"])
 async def test_the_database_itself_refuses_an_edit(store: Store, change: object) -> None:
     await store.audit.record("ban", "x", actor=MEMBER)
     with pytest.raises(DBAPIError, match="never edited"):
