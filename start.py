@@ -33,6 +33,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent
 WINDOWS = os.name == "nt"
 PYTEST = ("pytest", "-n", "auto", "--maxprocesses", "4", "--dist", "loadfile")  # a file's tests share what they start
+BEGIN_ANEW = 75  # the exit status of a bot whose engine broke
 TAIL = 20  # lines of pip's own words that are shown when it fails
 
 REMEDIES = (
@@ -209,7 +210,11 @@ def run(python: Path, arguments: Sequence[str]) -> int:
         os.chdir(ROOT)
         sys.stdout.flush()
         os.execv(command[0], command)
-    return call(command)[0]
+    status = call(command)[0]
+    while status == BEGIN_ANEW:
+        time.sleep(5)
+        status = call(command)[0]
+    return status
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import logging
@@ -27,6 +28,8 @@ from .views.poster import DiscordPoster
 
 log = logging.getLogger(__name__)
 
+DRAIN = 30.0  # seconds that what is being drawn has to end before the bot does
+RESTARTING = "The bot is about to restart. What is in line stays there; order again in a minute."
 EXTENSIONS = (
     "bot.cogs.imagine",
     "bot.cogs.grid",
@@ -40,6 +43,14 @@ EXTENSIONS = (
 
 class LoginRefused(Exception):
     """Discord did not let the bot in; the sentence says what to do."""
+
+
+class TokenRefused(LoginRefused):
+    """It will not let it in with this token, however often it is asked."""
+
+
+class EngineBroken(Exception):
+    """Nothing can be drawn in this process any more; a new one goes on where it was."""
 
 
 class Tree(app_commands.CommandTree["Bot"]):
@@ -64,14 +75,20 @@ class Bot(commands.Bot):
         self._fleet = fleet
         self._open = AsyncExitStack()
         self._parts: Parts | None = None
+        self._at_work = asyncio.Event()
+
+    @property
+    def working(self) -> bool:
+        """Whether the parts are there, from `setup_hook` on."""
+        return self._parts is not None
 
     @property
     def orders(self) -> Orders:
-        return self._working.orders
+        return self._opened.orders
 
     @property
     def runner(self) -> Runner:
-        return self._working.runner
+        return self._opened.runner
 
     async def setup_hook(self) -> None:
         self._parts = await self._open.enter_async_context(open_parts(self.config, DiscordPoster(self), self._fleet))
@@ -82,17 +99,48 @@ class Bot(commands.Bot):
             await self.start_work()
 
     async def serve(self, token: str) -> None:
-        """Connected to Discord until the bot is closed or cancelled."""
+        """Connected to Discord until cancelled; then nothing new is taken and what runs is drawn to its end.
+
+        Raises LoginRefused, or EngineBroken when only a new process can go on; every job that was taken is kept.
+        """
+        connection, breakage = asyncio.create_task(self.start(token)), asyncio.create_task(self.broken())
         try:
-            await self.start(token)
+            await asyncio.wait({connection, breakage}, return_when=asyncio.FIRST_COMPLETED)
+            if breakage.done():
+                raise EngineBroken(f"The engine cannot go on: {breakage.result()}.")
+        except asyncio.CancelledError:
+            await self.drain()  # still connected: who orders now is told to wait
+            raise
+        finally:
+            breakage.cancel()
+            connection.cancel()
+            await self._ended(connection)
+
+    async def broken(self) -> str:
+        """Waits until nothing can be drawn in this process any more, and gives the reason."""
+        await self._at_work.wait()
+        return await self.runner.broken()
+
+    async def drain(self) -> None:
+        """Nothing new is taken, and what runs has ended if it could within DRAIN seconds."""
+        if self._parts is not None:
+            self.orders.close(RESTARTING)
+            await self.runner.drain(DRAIN)
+
+    async def _ended(self, connection: asyncio.Task[None]) -> None:
+        try:
+            await connection
+        except asyncio.CancelledError:
+            pass
         except discord.LoginFailure as error:
-            raise LoginRefused("Discord refuses the token; copy it again from the application's Bot page.") from error
+            raise TokenRefused("Discord refuses the token; copy it again from the application's Bot page.") from error
         except aiohttp.ClientConnectionError as error:  # only of the login: later ones are tried again
             raise LoginRefused(f"Discord cannot be reached ({error}); is this machine online? Start again.") from error
 
     async def start_work(self) -> None:
         """Jobs are drawn from here on, also those that an earlier process left."""
         await self.runner.start()
+        self._at_work.set()
 
     async def sync_if_changed(self) -> None:
         """Discord knows the commands as they are. It is asked only when they changed, for it counts the asking."""
@@ -117,7 +165,7 @@ class Bot(commands.Bot):
             await super().close()
 
     @property
-    def _working(self) -> Parts:
+    def _opened(self) -> Parts:
         if self._parts is None:
             raise RuntimeError("The bot is not logged in yet; its parts are made in setup_hook.")
         return self._parts

@@ -39,17 +39,14 @@ async def open_parts(config: BotConfig, poster: Poster, fleet: Fleet | None = No
         folders = (*config.engine.adapter_folders, store.adapters_folder)
         local = replace(config.engine, adapter_folders=folders)
         runner = Runner(store, fleet or LocalFleet(local), Scheduler(), poster, model=config.engine.model)
+        orders = Orders(store, runner, config.limits.bounds, cells=config.limits.grid_cells)
         pruning = asyncio.create_task(_prune_daily(store, config.data.keep_pictures_days), name="pruning")
         try:
-            yield Parts(_orders(store, runner, config), runner)
+            yield Parts(orders, runner)
         finally:
             pruning.cancel()
             await asyncio.wait({pruning})
             await runner.aclose()
-
-
-def _orders(store: Store, runner: Runner, config: BotConfig) -> Orders:
-    return Orders(store, runner, limit=config.limits.jobs_per_member, cells=config.limits.grid_cells)
 
 
 async def _prune_daily(store: Store, days: int) -> None:

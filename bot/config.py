@@ -18,6 +18,8 @@ from urllib.parse import urlsplit
 
 from engine import MAX_CELLS, EngineConfig
 
+from .orders.values import Bounds
+
 REAL_TOKEN = re.compile(r"[A-Za-z0-9_-]{23,30}\.[A-Za-z0-9_-]{6,8}\.[A-Za-z0-9_-]{27,50}")
 
 T = TypeVar("T")
@@ -47,16 +49,54 @@ class Data:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """[limits]. How much one member may have waiting or running at once, send along, and order at once."""
+    """[limits]. How much may wait or run at once, how much a member may order at once and in a day, and send along.
+
+    `seconds_per_day` counts seconds of drawing, 0 is without limit; `roles` gives other numbers to roles, by their ID.
+    """
 
     jobs_per_member: int = 10
+    jobs_per_server: int = 200
+    jobs_in_all: int = 1000
+    seconds_per_day: int = 0
     image_megabytes: int = 10
     grid_cells: int = 36
+    roles: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _within("jobs_per_member", self.jobs_per_member, 1, 1000)
+        _within("jobs_per_server", self.jobs_per_server, 1, 100_000)
+        _within("jobs_in_all", self.jobs_in_all, 1, 100_000)
+        _within("seconds_per_day", self.seconds_per_day, 0, 86400)
         _within("image_megabytes", self.image_megabytes, 1, 100)
         _within("grid_cells", self.grid_cells, 2, MAX_CELLS)
+        for role, seconds in self.roles.items():
+            if not role.isdecimal():
+                raise ValueError(f"roles: {role!r} is no role ID; Discord shows it under Copy Role ID.")
+            _within(f"roles.{role}", seconds, 0, 86400)
+
+    @property
+    def bounds(self) -> Bounds:
+        roles = {int(role): float(seconds) or None for role, seconds in self.roles.items()}
+        day = float(self.seconds_per_day) or None
+        return Bounds(self.jobs_per_member, self.jobs_per_server, self.jobs_in_all, day, roles)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """[health]. /live, /ready and /metrics on 127.0.0.1, for whoever watches over the bot; port 0 opens none."""
+
+    port: int = 0
+
+    def __post_init__(self) -> None:
+        if self.port:
+            _within("port", self.port, 1024, 65535)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Log:
+    """[log]. "text" for people, "json" for machines: one object a line."""
+
+    format: Literal["text", "json"] = "text"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +165,8 @@ class BotConfig:
     imports: Imports = field(default_factory=Imports)
     drop: Drop = field(default_factory=Drop)
     sandbox: Sandbox = field(default_factory=Sandbox)
+    health: Health = field(default_factory=Health)
+    log: Log = field(default_factory=Log)
     engine: EngineConfig = field(default_factory=EngineConfig)
     discord_api: str = ""
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import sqlite3
+import asyncio
+import shutil
 import tempfile
 from collections.abc import Awaitable, Callable
-from contextlib import closing
 from pathlib import Path
-
-from alembic.script import ScriptDirectory
 
 from engine import BUILTIN, EngineError, LocalFleet
 
 from .config import BotConfig, ConfigError, load_config
-from .store.migrate import MIGRATIONS
+from .orders.desk import LEAST_ROOM
+from .store import DataFolderError, integrity
 
 
 class Unwell(Exception):
@@ -56,11 +55,21 @@ async def folder(config: BotConfig) -> str:
 
 async def database(config: BotConfig) -> str:
     file = config.folder / "loraloom.db"
-    newest = ScriptDirectory(str(MIGRATIONS)).get_current_head()
-    if not file.is_file():
+    try:
+        found = await asyncio.to_thread(integrity.check, file)
+    except DataFolderError as error:
+        raise Unwell(str(error)) from error
+    if found is None:
         return "not there yet; the first start makes it"
-    found = _revision(file)
-    return f"at revision {found}" if found == newest else f"at {found}; the next start brings it to {newest}"
+    newest = integrity.newest()
+    return f"whole, at revision {found}" + ("" if found == newest else f"; the next start brings it to {newest}")
+
+
+async def space(config: BotConfig) -> str:
+    free = shutil.disk_usage(config.folder).free
+    if free < LEAST_ROOM:
+        raise Unwell(f"{free / 2**20:.0f} MiB are free; nothing is drawn below {LEAST_ROOM >> 20} MiB. Make room.")
+    return f"{free / 2**30:.1f} GiB are free"
 
 
 async def builtin_model(config: BotConfig) -> str:
@@ -87,20 +96,10 @@ CHECKS: dict[str, Callable[[BotConfig], Awaitable[str]]] = {
     "token": token,
     "data folder": folder,
     "database": database,
+    "disk space": space,
     "built-in model": builtin_model,
     "engine": engine,
 }
-
-
-def _revision(file: Path) -> str:
-    try:
-        with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as connection:
-            row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-    except sqlite3.Error as error:
-        raise Unwell(
-            f"{file} cannot be read ({error}); restore it from a backup, or move it away to begin anew."
-        ) from error
-    return str(row[0]) if row else "none"
 
 
 async def _ignore(event: object) -> None:

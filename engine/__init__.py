@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .errors import AdapterUnsupported as AdapterUnsupported
     from .errors import BadRequest as BadRequest
     from .errors import Cancelled as Cancelled
+    from .errors import DeviceLost as DeviceLost
     from .errors import EngineError as EngineError
     from .errors import EngineFault as EngineFault
     from .errors import ImageUnreadable as ImageUnreadable
@@ -101,8 +102,8 @@ _HOMES = {
     "config": ("BUILTIN", "EngineConfig"),
     "errors": """
         AdapterError AdapterInvalid AdapterMismatch AdapterNotFound AdapterUnsupported BadRequest
-        Cancelled EngineError EngineFault ImageUnreadable MetadataUnreadable ModelError ModelNotFound ModelUnreadable
-        OutOfMemory PictureBroken PromptError
+        Cancelled DeviceLost EngineError EngineFault ImageUnreadable MetadataUnreadable ModelError ModelNotFound
+        ModelUnreadable OutOfMemory PictureBroken PromptError
     """.split(),
     "fleet": ("Fleet", "OnEvent"),
     "grid": ("KINDS", "MAX_CELLS", "Axis", "Grid", "read_axis"),

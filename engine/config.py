@@ -22,7 +22,8 @@ class EngineConfig:
     `adapter_folders` are searched for <name>.safetensors and for ab/<sha256>.safetensors. `embedding_folders` and all
     below hold textual inversions, named in a prompt by the file's stem; `wildcard_folders` and all below hold name.txt,
     of which `__name__` in a prompt takes a line. `device` "auto" takes CUDA, then MPS, then the CPU. `adapter_cache` is
-    in bytes: so much for files in RAM, and again for what is prepared of them on the device.
+    in bytes: so much for files in RAM, and again for what is prepared of them on the device. An
+    engine that does no step in `stall_seconds` counts as hung; 0 means 30 on CUDA and 300 elsewhere.
     """
 
     models: Mapping[str, str] = field(default_factory=dict)
@@ -37,6 +38,7 @@ class EngineConfig:
     threads: int | None = None
     adapter_cache: int = 2 << 30
     preview_every: float = 1.0  # seconds between previews; 0 sends none
+    stall_seconds: float = 0.0
 
     def source_of(self, name: str) -> str | None:
         """Where the base model `name` is, or None when there is none of that name."""

@@ -16,7 +16,8 @@ EngineError
 ├── MetadataUnreadable     a picture or text does not say how it was made, or says it in a way that cannot be read
 ├── OutOfMemory            the picture does not fit this machine
 └── EngineFault            a defect of ours or of the machine; details are in the log
-    └── PictureBroken      the model, an adapter or the VAE gave no numbers, whatever was tried
+    ├── PictureBroken      the model, an adapter or the VAE gave no numbers, whatever was tried
+    └── DeviceLost         the device failed in a way that only a new process mends
 """
 
 from __future__ import annotations
@@ -90,6 +91,10 @@ class PictureBroken(EngineFault):
     """The model, an adapter or the VAE gave no numbers (NaN), whatever was tried."""
 
 
+class DeviceLost(EngineFault):
+    """The device failed in a way that only a new process mends."""
+
+
 ERRORS: dict[str, type[EngineError]] = {
     error.__name__: error
     for error in (
@@ -109,6 +114,7 @@ ERRORS: dict[str, type[EngineError]] = {
         OutOfMemory,
         EngineFault,
         PictureBroken,
+        DeviceLost,
     )
 }
 """By name: an error crosses the seam as (name, sentence) and is raised again on the other side."""

@@ -34,5 +34,8 @@ class Fleet(Protocol):
     async def unpin(self, worker: WorkerId, sha256: str) -> None:
         """The adapter may leave that worker's memory like any other. Raises EngineFault where no worker is."""
 
+    async def broken(self) -> str:
+        """Waits until no worker can ever come back, and gives the reason: only a new process helps then."""
+
     async def aclose(self) -> None:
         """No worker runs any more; attempts that were still out are Lost."""

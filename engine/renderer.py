@@ -21,7 +21,7 @@ from .adapters.family import family_of_pipeline
 from .adapters.file import Adapter, read_adapter
 from .adapters.peft import PeftMixer
 from .config import BUILTIN, EngineConfig
-from .errors import AdapterError, Cancelled, EngineError, ModelNotFound, OutOfMemory
+from .errors import AdapterError, Cancelled, DeviceLost, EngineError, ModelNotFound, OutOfMemory
 from .folders import Wildcards, embedding_files
 from .grid import Grid, described
 from .infotext import write_infotext
@@ -120,6 +120,10 @@ class Renderer:
             raise OutOfMemory(
                 "This picture does not fit the memory of the graphics card; try a smaller size or fewer at once."
             ) from error
+        except RuntimeError as error:  # torch.AcceleratorError is one, and older faults are nothing more special
+            if _is_sticky(error):
+                raise DeviceLost("The graphics card failed; the bot starts anew.") from error
+            raise
 
     def holds(self) -> Holds:
         """What is ready now. Adapters by sha256."""
@@ -357,6 +361,12 @@ def _drafts(request: Request, wildcards: Wildcards) -> tuple[Request, ...]:
 def _named(use: AdapterUse) -> AdapterUse:
     """A path is nobody's business outside this machine: pictures carry the file's name."""
     return replace(use, name=Path(use.name).stem) if use.name.endswith(SUFFIX) else use
+
+
+def _is_sticky(error: RuntimeError) -> bool:
+    """Whether CUDA is broken for the rest of this process (CUDA Runtime API, cudaErrorIllegalAddress and its like)."""
+    words = str(error)
+    return isinstance(error, torch.AcceleratorError) or "CUDA error:" in words or "device-side assert" in words
 
 
 def _stop_if(cancelled: Callable[[], bool]) -> None:

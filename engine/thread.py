@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import queue
 import secrets
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .config import EngineConfig
-from .errors import Cancelled, EngineError, EngineFault
+from .errors import Cancelled, DeviceLost, EngineError, EngineFault
 from .fleet import OnEvent
 from .types import (
     AdapterUse,
@@ -34,6 +36,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 FAULT = "Something broke while drawing; it is not your fault. The people who run this bot find the details in its log."
+WATCH_EVERY = 1.0  # seconds
+STALLED_GPU, STALLED_CPU = 30.0, 300.0  # seconds in which a step is done, unless the configuration says otherwise
+FIRST_STEP = 10  # times as long may pass before the first step: base models and adapters are loaded then
 GONE = "The machine that was asked is gone; try again."
 
 
@@ -58,6 +63,10 @@ class LocalFleet:
         self._events: asyncio.Queue[Event | None] = asyncio.Queue()
         self._holds = Holds(model="", family="")
         self._closing = False
+        self._running: tuple[str, int] | None = None  # the attempt that the thread is at
+        self._due = math.inf  # when its next sign of life must have come, by the monotonic clock
+        self._broken: asyncio.Future[str] | None = None
+        self._watch: asyncio.Task[None] | None = None
         self._thread: threading.Thread | None = None
         self._pump: asyncio.Task[None] | None = None
 
@@ -68,16 +77,18 @@ class LocalFleet:
         self._thread = threading.Thread(target=self._main, args=(loop, ready), name="gpu", daemon=True)
         self._thread.start()
         self._holds = await ready
+        self._broken = loop.create_future()
         self._pump = asyncio.create_task(self._deliver(on_event), name="fleet events")
+        self._watch = asyncio.create_task(self._watch_over(), name="engine watch")
 
     def workers(self) -> Mapping[WorkerId, WorkerView]:
-        if self._thread is None or not self._thread.is_alive():
+        if not self._alive:
             return {}
         return {self._id: WorkerView(self._id, slots=1, outstanding=len(self._out), holds=self._holds)}
 
     async def dispatch(self, worker: WorkerId, attempt: Attempt) -> None:
         key = (attempt.job, attempt.attempt)
-        if worker != self._id or self._thread is None or not self._thread.is_alive():
+        if worker != self._id or not self._alive:
             self._events.put_nowait(Lost(*key))
             return
         if key in self._out:
@@ -100,12 +111,18 @@ class LocalFleet:
 
         await self._send(worker, act)
 
+    async def broken(self) -> str:
+        assert self._broken is not None, "the fleet has been started"
+        return await asyncio.shield(self._broken)
+
     async def aclose(self) -> None:
         self._closing = True
         for stop in self._out.values():
             stop.set()
         self._work.put(None)
-        if self._thread is not None:
+        if self._watch is not None:
+            self._watch.cancel()
+        if self._thread is not None and not self._is_broken:  # a thread that hangs is left to the end of the process
             await asyncio.to_thread(self._thread.join)
         await asyncio.sleep(0)  # what the thread's last act put on the loop comes first
         for key in list(self._out):
@@ -125,12 +142,53 @@ class LocalFleet:
         self._work.put(_Errand(act, done))
         return await done
 
+    @property
+    def _is_broken(self) -> bool:
+        return self._broken is not None and self._broken.done()
+
+    @property
+    def _alive(self) -> bool:
+        return self._thread is not None and self._thread.is_alive() and not self._is_broken
+
+    def _break(self, why: str) -> None:
+        """On the event loop: the worker is given up for good, and what was with it is lost."""
+        if self._broken is None or self._broken.done():
+            return
+        log.critical("the engine is given up: %s", why)
+        self._broken.set_result(why)
+        for key in list(self._out):
+            self._finish(Lost(*key))
+
+    async def _watch_over(self) -> None:
+        """A thread that gives no sign of life hangs; nothing in this process can end it."""
+        while True:
+            await asyncio.sleep(min(WATCH_EVERY, self._patience / 4))
+            if time.monotonic() > self._due:
+                self._break(f"no step was done in {self._patience:g} s ([engine] stall_seconds)")
+                return
+
+    @property
+    def _patience(self) -> float:
+        usual = STALLED_GPU if self._holds.device.startswith("cuda") else STALLED_CPU
+        return self._config.stall_seconds or usual
+
+    def _began(self, key: tuple[str, int]) -> None:
+        self._running, self._due = key, time.monotonic() + FIRST_STEP * self._patience
+
+    def _stepped(self, event: Stepped) -> None:
+        if self._running == (event.job, event.attempt):
+            self._due = time.monotonic() + self._patience
+        if not self._is_broken:
+            self._events.put_nowait(event)
+
     async def _deliver(self, on_event: OnEvent) -> None:
         while (event := await self._events.get()) is not None:
             await on_event(event)
 
     def _finish(self, event: Event, holds: Holds | None = None) -> None:
         """On the event loop: the attempt is no longer out, and whoever listens hears how it ended."""
+        if self._running == (event.job, event.attempt):
+            self._running, self._due = None, math.inf
         if self._closing and isinstance(event, Dropped):
             event = Lost(event.job, event.attempt)  # nobody took it back: it may be tried again elsewhere
         if self._out.pop((event.job, event.attempt), None) is not None:
@@ -157,23 +215,30 @@ class LocalFleet:
         while (work := self._work.get()) is not None:
             if isinstance(work, _Errand):
                 _tell(loop, self._fulfil, work, _run_errand(renderer, work), renderer.holds())
-            else:
-                event = self._attempt(loop, renderer, work)
-                _tell(loop, self._finish, event, renderer.holds())
+                continue
+            event = self._attempt(loop, renderer, work)
+            if isinstance(event, Lost):
+                _tell(loop, self._break, "the graphics card or its driver failed")
+                return  # asking it anything, even how much memory it has, would fail or hang
+            _tell(loop, self._finish, event, renderer.holds())
 
     def _attempt(self, loop: asyncio.AbstractEventLoop, renderer: Renderer, attempt: Attempt) -> Event:
         key = (attempt.job, attempt.attempt)
         stop = self._out[key]
 
         def emit(progress: Progress) -> None:
-            _tell(loop, self._events.put_nowait, Stepped(*key, progress))
+            _tell(loop, self._stepped, Stepped(*key, progress))
 
         try:
             if stop.is_set():
                 return Dropped(*key)
+            _tell(loop, self._began, key)
             return Done(*key, renderer.run(attempt.request, emit, stop.is_set))
         except Cancelled:
             return Dropped(*key)
+        except DeviceLost:
+            log.exception("attempt %s of job %s broke the device", attempt.attempt, attempt.job)
+            return Lost(*key)
         except EngineError as error:
             return Failed(*key, type(error).__name__, str(error))
         except Exception:  # the border of the GPU thread: nothing may end it

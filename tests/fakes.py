@@ -108,12 +108,14 @@ class FakeFleet:
         self.attempts: list[Attempt] = []  # every attempt ever dispatched
         self._out: dict[str, Attempt] = {}
         self._on_event: OnEvent | None = None
+        self.reason = ""  # why the worker never comes back
+        self._down = asyncio.Event()
 
     async def start(self, on_event: OnEvent) -> None:
         self._on_event = on_event
 
     def workers(self) -> Mapping[WorkerId, WorkerView]:
-        return {self.id: WorkerView(self.id, self.slots, len(self._out), self.holds)}
+        return {} if self.reason else {self.id: WorkerView(self.id, self.slots, len(self._out), self.holds)}
 
     async def dispatch(self, worker: WorkerId, attempt: Attempt) -> None:
         self.attempts.append(attempt)
@@ -133,6 +135,16 @@ class FakeFleet:
 
     async def unpin(self, worker: WorkerId, sha256: str) -> None:
         self.holds = replace(self.holds, pinned=self.holds.pinned - {sha256})
+
+    async def broken(self) -> str:
+        await self._down.wait()
+        return self.reason
+
+    async def break_down(self, why: str = "it hangs") -> None:
+        """The worker never comes back; what was with it is lost."""
+        self.reason = why
+        self._down.set()
+        await FakeFleet.aclose(self)
 
     async def aclose(self) -> None:
         for attempt in list(self._out.values()):
@@ -187,6 +199,9 @@ class FakeLine:
 
     def ticket(self, job: Job) -> Ticket:
         return Ticket(job.id, self.submitted.index(job.id) + 1 if job.id in self.submitted else self.waiting + 1)
+
+    def price(self, request: Request) -> float:
+        return cost(request)
 
     def family(self, model: str = "") -> str:
         return self.model_family
@@ -267,7 +282,7 @@ class Bench:
 
     async def ordered(self, an_order: Order | None = None) -> str:
         """The id of a job that was recorded and submitted."""
-        job = await self.store.jobs.record(an_order or order(), limit=99)
+        job = await self.store.jobs.record(an_order or order())
         assert job is not None
         await self.runner.submit(job.id)
         return job.id

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from engine import Progress
 
-from ..orders.values import Job
+from ..orders.values import Job, JobState
 from .poster import Poster, Undeliverable, Unreachable
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class Outbox:
         self._store = store
         self._poster = poster
         self._sleep = sleep
+        self.ended: Counter[JobState] = Counter()  # how many jobs came to which end, since the start
 
     async def progress(self, job: Job, progress: Progress) -> None:
         """The member has seen how far the job is, or will see the next step instead."""
@@ -48,7 +50,8 @@ class Outbox:
             await self._store.jobs.dead(job_id, NOT_SHOWN)
             await self.close(job_id)
         else:
-            await self._store.jobs.posted(job_id, channel_id, message_id)
+            if await self._store.jobs.posted(job_id, channel_id, message_id):
+                self.ended[JobState.POSTED] += 1
 
     async def close(self, job_id: str) -> None:
         """The member has seen that the job ended without pictures, if there is still a place to see it."""
@@ -59,6 +62,7 @@ class Outbox:
         except Undeliverable as refusal:
             log.warning("nobody can be told how job %s ended: %s", job_id, refusal)
         await self._store.jobs.told(job_id)
+        self.ended[job.state] += 1
 
     async def _insist(self, call: Callable[[], Awaitable[T]]) -> T:
         """The call's result, tried again with growing pauses while the other side cannot be reached."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -24,9 +24,11 @@ from engine import (
     Stepped,
     Waiting,
     WorkerId,
+    WorkerView,
     cost,
 )
 
+from ..orders.errors import StorageError
 from ..orders.values import Job, JobState, Ticket
 from .outbox import Outbox
 from .poster import Poster
@@ -38,7 +40,8 @@ log = logging.getLogger(__name__)
 
 PROGRESS_EVERY = 2.0  # seconds between progress edits of one job
 LOOK_EVERY = 1.0  # seconds between looks for workers that came while jobs wait
-GRACE = 5.0  # seconds that posts in flight have to end when the bot stops
+GRACE = 20.0  # seconds that posts in flight have to end when the bot stops
+SECOND_TRY = 2.0  # seconds until what could not be written down is tried again
 MAX_LOSSES = 1  # a job that is lost more often than this kills its workers
 
 CANCELLED = "Cancelled."
@@ -85,6 +88,7 @@ class Runner:
         self._serving: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._closing = False
+        self._held = False
         self._pace: float | None = None  # real seconds for a second of cost
 
     async def start(self) -> None:
@@ -93,6 +97,25 @@ class Runner:
         for job in await self._jobs.untold():
             await self._take_up(job)
         self._serving = asyncio.create_task(self._serve(), name="jobs")
+
+    async def broken(self) -> str:
+        """Waits until nothing can be drawn in this process any more, and gives the reason."""
+        return await self._fleet.broken()
+
+    def hold(self) -> None:
+        """No further job is given to a worker; what runs goes on. `release` is the inverse."""
+        self._held = True
+
+    def release(self) -> None:
+        self._held = False
+        self._wake.set()
+
+    async def drain(self, patience: float) -> None:
+        """What runs has ended, if it could within `patience` seconds, and nothing new was begun."""
+        self.hold()
+        end = self._clock() + patience
+        while self._runs and self._fleet.workers() and self._clock() < end:  # noqa: ASYNC110  once in a life
+            await asyncio.sleep(0.05)
 
     async def aclose(self) -> None:
         """Nothing runs any more. Attempts cut short are queued again without blame; `start` takes up the rest."""
@@ -108,11 +131,12 @@ class Runner:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def submit(self, job_id: str) -> None:
-        """A recorded job is in line; one that already was is left where it is."""
-        if await self._jobs.queue(job_id):
-            job = await self._jobs.get(job_id)
-            assert job is not None, "the row was there a moment ago and is never removed"
-            self._enqueue(job)
+        """A recorded job is in line, or will be as soon as that can be written down; one that was is left there."""
+        try:
+            await self._queue(job_id)
+        except StorageError as fault:
+            log.warning("job %s is not in line yet: %s", job_id, fault)
+            self._spawn(job_id, self._take_up_later(job_id))
 
     async def cancel(self, job_id: str) -> bool:
         """The job is cancelled, whether it waited or ran; False when its pictures are already drawn or it is over."""
@@ -134,6 +158,25 @@ class Runner:
     def running(self) -> int:
         return len(self._runs)
 
+    @property
+    def busy(self) -> int:
+        """Pieces of work on jobs that are under way, posts that wait for Discord among them."""
+        return len(self._tasks)
+
+    @property
+    def ended(self) -> Mapping[JobState, int]:
+        """How many jobs came to which end, since the start."""
+        return self._outbox.ended
+
+    @property
+    def workers(self) -> tuple[WorkerView, ...]:
+        return tuple(self._fleet.workers().values())
+
+    @property
+    def drawing(self) -> bool:
+        """Whether there is a worker that takes jobs, and none of them is given up."""
+        return bool(self.workers) and not self._held and not self._closing
+
     def ticket(self, job: Job) -> Ticket:
         """Where the job is in line, or would be if it joined now, and when it is likely done."""
         joins = job.state in (JobState.RECEIVED, JobState.ACKED) and job.id not in self._scheduler
@@ -143,7 +186,11 @@ class Runner:
         ahead = self._scheduler.order()[:place]
         if joins:
             self._scheduler.drop(job.id)
-        return Ticket(job.id, max(1, place), self._seconds(ahead))
+        return Ticket(job.id, max(1, place), self._seconds(ahead), cost=self.estimate(job.request))
+
+    def price(self, request: Request) -> float:
+        """Seconds of drawing that the request is charged with until it is drawn: likely ones, or usual ones."""
+        return self.estimate(request) or cost(request)
 
     def estimate(self, request: Request) -> float | None:
         """Seconds that the drawing is likely to take, the wait aside. None before the first job is done."""
@@ -154,17 +201,39 @@ class Runner:
         self._note_families()
         return self._families.get(model or self._model, "")
 
+    async def _queue(self, job_id: str) -> None:
+        if await self._jobs.queue(job_id):
+            job = await self._jobs.get(job_id)
+            assert job is not None, "the row was there a moment ago and is never removed"
+            self._enqueue(job)
+
     # taking up
 
-    async def _take_up(self, job: Job) -> None:
-        """The one next step of a job that an earlier process left."""
+    async def _take_up_later(self, job_id: str) -> None:
+        """The job goes on from what its row says, once that can be read and written again."""
+        while not self._closing:
+            await asyncio.sleep(SECOND_TRY)
+            try:
+                job = await self._jobs.get(job_id)
+                if job is not None and not await self._jobs.is_told(job_id):
+                    await self._take_up(job, lost=False)
+            except StorageError as fault:
+                log.warning("job %s waits: %s", job_id, fault)
+            else:
+                return
+
+    async def _take_up(self, job: Job, *, lost: bool = True) -> None:
+        """The one next step of a job that was left. `lost`: by an earlier process, which it may have brought down."""
         match job.state:
             case JobState.RECEIVED | JobState.ACKED:
-                await self.submit(job.id)
+                await self._queue(job.id)
             case JobState.QUEUED:
                 self._enqueue(job)
-            case JobState.RUNNING:
+            case JobState.RUNNING if lost:
                 await self._retry(job)
+            case JobState.RUNNING:
+                if await self._jobs.requeue(job.id, job.attempt, lost=False):
+                    self._enqueue(job)
             case JobState.RENDERED | JobState.POSTING:
                 self._spawn(job.id, self._outbox.post(job.id))
             case _:
@@ -180,7 +249,7 @@ class Runner:
     async def _serve(self) -> None:
         """Gives jobs to workers whenever there may be both."""
         while not self._closing:
-            picked = self._scheduler.pick(self._fleet.workers())
+            picked = None if self._held else self._scheduler.pick(self._fleet.workers())
             if picked is not None:
                 await asyncio.wait({self._spawn(picked[0].job, self._assign(*picked))})
                 continue
@@ -303,6 +372,10 @@ class Runner:
         """The border: a defect in the work on one job ends that job, and no other."""
         try:
             await work
+        except StorageError as fault:
+            log.warning("job %s is taken up again: %s", job_id, fault)
+            self._runs.pop(job_id, None)
+            await self._take_up_later(job_id)
         except Exception:
             log.exception("job %s is given up", job_id)
             self._runs.pop(job_id, None)

@@ -3,9 +3,23 @@
 from __future__ import annotations
 
 from .desk import Line, Orders
-from .errors import CellUnknown, JobUnknown, NotInMix, OrderError, QueueFull, TooLate
+from .errors import (
+    CellUnknown,
+    Closing,
+    JobUnknown,
+    NotInMix,
+    OrderError,
+    QueueFull,
+    QuotaSpent,
+    StorageBusy,
+    StorageError,
+    StorageFull,
+    TooLate,
+)
 from .replay import Replay
 from .values import (
+    AuditEntry,
+    Bounds,
     CatalogEntry,
     Job,
     JobState,
@@ -20,8 +34,11 @@ from .values import (
 )
 
 __all__ = [
+    "AuditEntry",
+    "Bounds",
     "CatalogEntry",
     "CellUnknown",
+    "Closing",
     "Job",
     "JobState",
     "JobUnknown",
@@ -35,7 +52,11 @@ __all__ = [
     "Price",
     "Queue",
     "QueueFull",
+    "QuotaSpent",
     "Replay",
+    "StorageBusy",
+    "StorageError",
+    "StorageFull",
     "StoredPicture",
     "Ticket",
     "TooLate",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from difflib import get_close_matches
@@ -23,15 +24,18 @@ from engine import (
     untagged,
 )
 
-from .errors import CellUnknown, JobUnknown, NotInMix, QueueFull, TooLate
+from .errors import CellUnknown, Closing, JobUnknown, NotInMix, StorageError, StorageFull, TooLate
 from .replay import Replay, replay
-from .values import CatalogEntry, Job, Order, Page, Press, Price, Queue, Ticket, Who
+from .values import Bounds, CatalogEntry, Job, Order, Page, Press, Price, Queue, Ticket, Who
 
 if TYPE_CHECKING:
     from ..store import Store
 
+log = logging.getLogger(__name__)
+
 PAGE = 10
 PRIVATE = "private"  # entries whose names no sentence gives away: it may stand in a channel
+LEAST_ROOM = 512 << 20  # bytes of disk below which nothing is drawn
 _SHOWN = 100  # characters of a name that was not found
 _SEEN = 0.0005  # forms show weights with three decimals
 _NAMES = 1000  # how many names are looked through for one like the name that was not found
@@ -47,38 +51,54 @@ class Line(Protocol):
     async def submit(self, job_id: str) -> None: ...
     async def cancel(self, job_id: str) -> bool: ...
     def ticket(self, job: Job) -> Ticket: ...
+    def price(self, request: Request) -> float: ...
     def family(self, model: str = "") -> str: ...
     def estimate(self, request: Request) -> float | None: ...
 
 
 class Orders:
-    """Every method is one thing a member can ask for. `limit` is how many unfinished jobs one person may have, `cells`
-    how many cells a grid.
-    """
+    """Every method is one thing a member can ask for. `cells` is how many cells a grid may have."""
 
-    def __init__(self, store: Store, line: Line, *, limit: int = 10, cells: int = 36) -> None:
+    def __init__(self, store: Store, line: Line, bounds: Bounds | None = None, *, cells: int = 36) -> None:
         self._store = store
         self._line = line
-        self._limit = limit
+        self._bounds = bounds or Bounds()
         self._cells = cells
+        self._closed = ""  # why nothing new is taken
+
+    def close(self, sentence: str) -> None:
+        """Orders are refused with this sentence. `open` is the inverse."""
+        self._closed = sentence
+
+    def open(self) -> None:
+        self._closed = ""
+
+    def room(self) -> int:
+        """Bytes that are free on the disk of the data folder."""
+        return self._store.room()
+
+    async def touch(self) -> None:
+        """Something was written to the database, and nothing changed. Raises StorageError where that cannot be."""
+        await self._store.touch()
 
     async def imagine(self, order: Order) -> Ticket:
         """The order is recorded, and goes in line once `acked`. The same interaction twice is one job."""
+        if self._closed:
+            raise Closing(self._closed)
+        if self.room() < LEAST_ROOM:
+            raise StorageFull("The disk of the bot is almost full, so nothing new is drawn until its owner makes room.")
         request, entry_ids = await self._resolved(order.request, order.who)
         order = replace(order, request=request)
-        job = await self._store.jobs.record(order, limit=self._limit, entry_ids=entry_ids)
-        if job is None:
-            raise QueueFull(
-                f"You have {self._limit} unfinished jobs, the most one person may have. Wait or cancel one."
-            )
-        return replace(self._line.ticket(job), notes=job.request.notes)
+        charge = self._line.price(request)
+        job = await self._store.jobs.record(order, self._bounds, charge=charge, entry_ids=entry_ids)
+        return replace(self._line.ticket(job), notes=job.request.notes, left=await self._left(order.who))
 
     async def price(self, request: Request, who: Who) -> Price:
         """What a request would cost this member, who may order it: nothing is recorded."""
         request, _ = await self._resolved(request, who)
         mine = await self._store.jobs.unfinished(who.member_id)
         pictures = len(request.grid) if request.grid else request.count
-        return Price(pictures, self._line.estimate(request), len(mine), self._limit)
+        return Price(pictures, self._line.estimate(request), len(mine), self._bounds.per_member)
 
     async def cell(self, job_id: str, press: Press, place: int) -> Ticket:
         """One cell of one's own grid is ordered as a picture of its own; `place` counts row by row from 0."""
@@ -104,7 +124,10 @@ class Orders:
 
     async def acked(self, job_id: str, channel_id: int, message_id: int | None) -> None:
         """The member was answered with this message, which the result will replace, and the job is in line."""
-        await self._store.jobs.acked(job_id, channel_id, message_id)
+        try:
+            await self._store.jobs.acked(job_id, channel_id, message_id)
+        except StorageError as fault:  # the member has read that it is in line, so it must be
+            log.warning("where job %s was answered could not be written down: %s", job_id, fault)
         await self._line.submit(job_id)
 
     async def unanswered(self, job_id: str) -> None:
@@ -139,7 +162,8 @@ class Orders:
     async def queue(self, who: Who) -> Queue:
         """The line as it is now, with one's own unfinished jobs."""
         mine = await self._store.jobs.unfinished(who.member_id)
-        return Queue(self._line.waiting, self._line.running, tuple((job, self._line.ticket(job)) for job in mine))
+        tickets = tuple((job, self._line.ticket(job)) for job in mine)
+        return Queue(self._line.waiting, self._line.running, tickets, await self._left(who))
 
     async def adapters(
         self, who: Who, needle: str = "", family: str | None = None, limit: int = 25
@@ -164,6 +188,11 @@ class Orders:
     def family(self, model: str = "") -> str:
         """The family of a base model ("": the default one), or "" while it is unknown."""
         return self._line.family(model)
+
+    async def _left(self, who: Who) -> float | None:
+        """Seconds of drawing that this person may still order today; None without limit."""
+        allowance = self._bounds.allowance(who.roles)
+        return None if allowance is None else max(0.0, allowance - await self._store.jobs.spent(who.member_id))
 
     async def _governed(self, job_id: str, who: Who) -> Job:
         """A job that is one's own, or of the server in which one is a moderator."""

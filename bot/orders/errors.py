@@ -1,11 +1,16 @@
 """What an order can be refused for, as a tree. `str(error)` is a sentence a member can read and act on.
 
     OrderError
-    ├── QueueFull       the member has as many unfinished jobs as one person may have
+    ├── QueueFull       the member, the server or the bot has as many unfinished jobs as may be
+    ├── QuotaSpent      the member has ordered as many seconds of drawing today as they may
     ├── JobUnknown      no job of that id for this person: missing and forbidden read the same
     ├── TooLate         the job is past the point where it can be cancelled, a question answered or forgotten
     ├── NotInMix        a new weight for an adapter that the job did not use
-    └── CellUnknown     a cell that the job's sheet does not have
+    ├── CellUnknown     a cell that the job's sheet does not have
+    ├── Closing         the bot is ending or an admin has closed the line; nothing new is taken
+    └── StorageError    what was asked could not be written down, and nothing of it was
+        ├── StorageBusy     something else holds the database; it will be free again
+        └── StorageFull     the disk has no room
 
 An adapter that is unknown or made for another base model raises the engine's AdapterNotFound or AdapterMismatch.
 """
@@ -18,7 +23,11 @@ class OrderError(Exception):
 
 
 class QueueFull(OrderError):
-    """The member has as many unfinished jobs as one person may have."""
+    """The member, the server or the bot has as many unfinished jobs as may be."""
+
+
+class QuotaSpent(OrderError):
+    """The member has ordered as many seconds of drawing today as they may."""
 
 
 class JobUnknown(OrderError):
@@ -35,3 +44,19 @@ class NotInMix(OrderError):
 
 class CellUnknown(OrderError):
     """A cell that the job's sheet does not have."""
+
+
+class Closing(OrderError):
+    """The bot is ending or an admin has closed the line; nothing new is taken."""
+
+
+class StorageError(OrderError):
+    """What was asked could not be written down, and nothing of it was."""
+
+
+class StorageBusy(StorageError):
+    """Something else holds the database; it will be free again."""
+
+
+class StorageFull(StorageError):
+    """The disk has no room."""

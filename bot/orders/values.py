@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -41,6 +42,29 @@ class Who:
     guild_id: int | None
     channel_id: int
     moderator: bool = False
+    roles: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How many jobs may be unfinished at once, and how many seconds of drawing a member may order in a day.
+
+    A member with a role of `role_seconds` has the most that any of them gives. None is without limit.
+    """
+
+    per_member: int = 10
+    per_guild: int | None = None
+    in_all: int | None = None
+    seconds: float | None = None
+    role_seconds: Mapping[int, float | None] = field(default_factory=dict)
+
+    def allowance(self, roles: frozenset[int]) -> float | None:
+        """Seconds of drawing in a day for someone with these roles."""
+        given = [self.role_seconds[role] for role in roles if role in self.role_seconds]
+        limits = [seconds for seconds in given if seconds is not None]
+        if len(limits) < len(given):
+            return None
+        return max(limits) if limits else self.seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +98,8 @@ class Press:
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """A recorded job. `place` counts from 1; 1 means next or running. `wait` is in seconds, None when unknown.
-
+    """A recorded job. `place` counts from 1; 1 means next or running. `wait` and `cost` are seconds until it is done
+    and of its own drawing, None while unknown; `left` is what its member may still order today, None without limit.
     `notes` say what of the prompt will be left out.
     """
 
@@ -83,6 +107,8 @@ class Ticket:
     place: int
     wait: float | None = None
     notes: tuple[str, ...] = ()
+    cost: float | None = None
+    left: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +179,7 @@ class Queue:
     waiting: int
     running: int
     mine: tuple[tuple[Job, Ticket], ...]
+    left: float | None = None  # seconds of drawing that the asker may still order today
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,3 +194,16 @@ class CatalogEntry:
     info: AdapterInfo
     created_at: datetime
     uses: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """Something that was done. `actor_id` None: by the bot itself, or by somebody who has asked to be forgotten."""
+
+    id: int
+    at: datetime
+    actor_id: int | None
+    guild_id: int | None
+    action: str
+    subject: str
+    details: Mapping[str, object]

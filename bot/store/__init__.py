@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
+from .backup import back_up, restore
 from .catalog import Catalog
+from .errors import BackupUnusable, DatabaseBroken, DatabaseNewer, DataFolderError, FolderInUse
 from .jobs import JobRows
 from .migrate import downgrade, upgrade
 from .open import Store, open_store
 
-__all__ = ["Catalog", "JobRows", "Store", "downgrade", "open_store", "upgrade"]
+__all__ = [
+    "BackupUnusable",
+    "Catalog",
+    "DataFolderError",
+    "DatabaseBroken",
+    "DatabaseNewer",
+    "FolderInUse",
+    "JobRows",
+    "Store",
+    "back_up",
+    "downgrade",
+    "open_store",
+    "restore",
+    "upgrade",
+]

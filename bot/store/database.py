@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, event, make_url
+from sqlalchemy import URL, Connection, event, exc, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
-BUSY_MS = 10_000
+from ..orders.errors import StorageBusy, StorageError, StorageFull
+
+BUSY_MS = 5_000
 
 
 class Database:
@@ -25,15 +27,24 @@ class Database:
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncSession]:
-        """A transaction, committed at the end and rolled back on an error. Keep it short."""
-        async with self._writing.begin() as session:
-            yield session
+        """A transaction, committed at the end and rolled back on an error. Keep it short. Raises StorageError."""
+        with _typed():
+            async with self._writing.begin() as session:
+                yield session
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncSession]:
-        """One consistent look at the database."""
-        async with self._reading() as session:
-            yield session
+        """One consistent look at the database. Raises StorageError."""
+        with _typed():
+            async with self._reading() as session:
+                yield session
+
+    async def touch(self) -> None:
+        """A transaction that holds the write lock was begun and taken back. Raises StorageError."""
+        with _typed():
+            async with self._writer.connect() as connection:
+                await connection.exec_driver_sql("SELECT 1")
+                await connection.rollback()
 
     async def aclose(self) -> None:
         await self._readers.dispose()
@@ -82,3 +93,21 @@ def _prepare_sqlite(connections: AsyncEngine, pragmas: list[str], begin: str) ->
     @event.listens_for(connections.sync_engine, "begin")
     def on_begin(connection: Connection) -> None:
         connection.exec_driver_sql(begin)
+
+
+@contextmanager
+def _typed() -> Iterator[None]:
+    """The driver's errors in words for members. A broken constraint is a defect of ours and stays what it is."""
+    try:
+        yield
+    except exc.TimeoutError as error:  # every connection is taken
+        raise StorageBusy("Too much is being written down at once here; try again in a moment.") from error
+    except exc.DBAPIError as error:
+        kind = str(getattr(error.orig, "sqlite_errorname", ""))
+        if kind.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+            raise StorageBusy("The bot's memory is busy; try again in a moment.") from error
+        if kind.startswith("SQLITE_FULL"):
+            raise StorageFull("The disk of the bot is full, so nothing new can be kept.") from error
+        if kind.startswith(("SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_CORRUPT", "SQLITE_NOTADB")):
+            raise StorageError("The bot cannot write to its memory; its owner finds the reason in the log.") from error
+        raise

@@ -13,13 +13,15 @@ from sqlalchemy.orm import undefer
 
 from engine import Request, Result
 
-from ..orders.values import UNFINISHED, Job, JobState, Order, Page, StoredPicture, Who
+from ..orders.errors import QueueFull, QuotaSpent
+from ..orders.values import UNFINISHED, Bounds, Job, JobState, Order, Page, StoredPicture, Who
 from .database import Database
 from .files import PictureFolder
 from .models import EntryRow, JobRow, PictureRow
 from .wire import from_json, to_json
 
 S = JobState
+DAY = timedelta(hours=24)
 NOT_RENDERED = (S.RECEIVED, S.ACKED, S.QUEUED, S.RUNNING)
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 _SENT = (undefer(JobRow.image), undefer(JobRow.mask))  # what is read only for one job
@@ -71,26 +73,59 @@ class JobRows:
         async with self._database.read() as session:
             return await session.scalar(select(JobRow.losses).where(JobRow.id == job_id)) or 0
 
+    async def is_told(self, job_id: str) -> bool:
+        """Whether the member has seen how the job ended."""
+        async with self._database.read() as session:
+            return bool(await session.scalar(select(JobRow.told).where(JobRow.id == job_id)))
+
     # from received to queued
 
-    async def record(self, order: Order, *, limit: int, entry_ids: Collection[int] = ()) -> Job | None:
-        """The order is a job row, the catalog entries counted as used. None when the member has `limit` unfinished.
+    async def record(
+        self, order: Order, bounds: Bounds | None = None, *, charge: float = 0.0, entry_ids: Collection[int] = ()
+    ) -> Job:
+        """The order is a job row, charged to its member, and the catalog entries are counted as used, all or nothing.
 
-        The same interaction again gives the job that it already has.
+        The same interaction again gives the job that it already has. Raises QueueFull or QuotaSpent.
         """
         async with self._database.write() as session:
             known = select(JobRow).where(JobRow.interaction_id == order.interaction_id)
             row = await session.scalar(known.options(*_SENT))
             if row is not None:
                 return self._job(row, row.image, row.mask)
-            if await _num_unfinished(session, order.who.member_id) >= limit:
-                return None
-            session.add(row := _row(order, self._now()))
+            await self._admit(session, order.who, bounds or Bounds(), charge)
+            session.add(row := _row(order, charge, self._now()))
             used = update(EntryRow).where(EntryRow.id.in_(entry_ids)).values(uses=EntryRow.uses + 1)
             await session.execute(used)
             await session.flush()
             await session.refresh(row)
             return self._job(row, order.request.image, order.request.mask)
+
+    async def spent(self, member_id: int) -> float:
+        """Seconds of drawing that the member has ordered in the last 24 hours, less what came to nothing."""
+        async with self._database.read() as session:
+            return await self._spent(session, member_id)
+
+    async def _admit(self, session: AsyncSession, who: Who, bounds: Bounds, charge: float) -> None:
+        """Returns when one more job fits the bounds."""
+        if await _num_unfinished(session, JobRow.member_id == who.member_id) >= bounds.per_member:
+            raise QueueFull(
+                f"You have {bounds.per_member} unfinished jobs, the most one person may have. Wait or cancel one."
+            )
+        here = JobRow.guild_id == who.guild_id
+        for most, place, where in ((bounds.per_guild, "this server", (here,)), (bounds.in_all, "this bot", ())):
+            if most is not None and await _num_unfinished(session, *where) >= most:
+                raise QueueFull(f"{most} jobs of {place} are unfinished, the most there may be. Try again later.")
+        allowance = bounds.allowance(who.roles)
+        left = None if allowance is None else allowance - await self._spent(session, who.member_id)
+        if left is not None and charge > left:
+            raise QuotaSpent(
+                f"This would take about {charge:.0f} s of drawing, and you have {max(0, left):.0f} s left of your "
+                f"{allowance:.0f} s in 24 hours. Fewer steps or pictures or a smaller size take less."
+            )
+
+    async def _spent(self, session: AsyncSession, member_id: int) -> float:
+        today = (JobRow.member_id == member_id, JobRow.created_at > self._now() - DAY)
+        return await session.scalar(select(func.coalesce(func.sum(JobRow.charge), 0.0)).where(*today)) or 0.0
 
     async def acked(self, job_id: str, channel_id: int, message_id: int | None) -> None:
         """The job's message is known, unless the result was posted meanwhile; a job only received is now acked."""
@@ -103,7 +138,8 @@ class JobRows:
 
     async def unanswered(self, job_id: str) -> bool:
         """A job that Discord would not let us answer for never runs: its member has read that nothing came of it."""
-        return await self._finish(job_id, (S.RECEIVED,), S.CANCELLED, told=True, sentence="The answer came too late.")
+        values = {"told": True, "sentence": "The answer came too late.", "charge": 0.0}
+        return await self._finish(job_id, (S.RECEIVED,), S.CANCELLED, **values)
 
     async def queue(self, job_id: str) -> bool:
         return await self._move(job_id, (S.RECEIVED, S.ACKED), S.QUEUED)
@@ -127,6 +163,7 @@ class JobRows:
             "request": to_json(result.request),
             "report": _report(job.request, result),
             "seconds": result.seconds,
+            "charge": result.seconds,
         }
         async with self._database.write() as session:
             moved = await self._moved(session, job.id, (S.RUNNING,), S.RENDERED, attempt_was=job.attempt, **values)
@@ -148,14 +185,14 @@ class JobRows:
 
     async def dead(self, job_id: str, sentence: str) -> bool:
         """The job is given up, drawn or not; its member is still to be told."""
-        return await self._finish(job_id, UNFINISHED, S.DEAD, sentence=sentence)
+        return await self._finish(job_id, UNFINISHED, S.DEAD, sentence=sentence, charge=0.0)
 
     async def failed(self, job_id: str, attempt: int | None, sentence: str) -> bool:
         """`attempt` None: whichever is the last."""
-        return await self._finish(job_id, NOT_RENDERED, S.FAILED, attempt_was=attempt, sentence=sentence)
+        return await self._finish(job_id, NOT_RENDERED, S.FAILED, attempt_was=attempt, sentence=sentence, charge=0.0)
 
     async def cancelled(self, job_id: str, sentence: str) -> bool:
-        return await self._finish(job_id, NOT_RENDERED, S.CANCELLED, sentence=sentence)
+        return await self._finish(job_id, NOT_RENDERED, S.CANCELLED, sentence=sentence, charge=0.0)
 
     async def told(self, job_id: str) -> None:
         """The member has been shown how the job ended."""
@@ -241,12 +278,12 @@ def _without_image(*where: ColumnElement[bool]) -> Update:
     return update(JobRow).where(*where, JobRow.image.is_not(None)).values(image=b"", mask=None)
 
 
-async def _num_unfinished(session: AsyncSession, member_id: int) -> int:
-    mine = (JobRow.member_id == member_id, JobRow.state.in_(UNFINISHED))
-    return await session.scalar(select(func.count()).select_from(JobRow).where(*mine)) or 0
+async def _num_unfinished(session: AsyncSession, *where: ColumnElement[bool]) -> int:
+    unfinished = select(func.count()).select_from(JobRow).where(JobRow.state.in_(UNFINISHED), *where)
+    return await session.scalar(unfinished) or 0
 
 
-def _row(order: Order, now: datetime) -> JobRow:
+def _row(order: Order, charge: float, now: datetime) -> JobRow:
     job_id = _base36(order.interaction_id)
     return JobRow(
         id=job_id,
@@ -265,6 +302,7 @@ def _row(order: Order, now: datetime) -> JobRow:
         state=S.RECEIVED,
         attempt=0,
         losses=0,
+        charge=charge,
         told=False,
         sentence="",
         report=[],

@@ -98,6 +98,7 @@ class EntryRow(Base):
 class JobRow(Base):
     """One order and what became of it. `told`: its member has been shown how it ended.
 
+    `charge` is what it takes from its member's seconds of the day: expected, then real, and 0 where nothing came of it.
     `image` is the picture the drawing starts from, `mask` what of it is drawn: read only when one job is asked for, and
     empty once thrown away.
     """
@@ -129,6 +130,7 @@ class JobRow(Base):
     sentence: Mapped[str] = mapped_column(Text)
     report: Mapped[list[Any]]
     seconds: Mapped[float | None] = mapped_column(Float)
+    charge: Mapped[float] = mapped_column(Float)
     asked_at: Mapped[datetime]
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
@@ -153,3 +155,32 @@ class PictureRow(Base):
     height: Mapped[int]
     infotext: Mapped[str] = mapped_column(Text)
     deleted: Mapped[bool]
+
+
+class PersonRow(Base):
+    """Whom an audit entry means. Removing the row forgets the person and leaves the entry."""
+
+    __tablename__ = "people"
+    __table_args__ = {"sqlite_autoincrement": True}  # noqa: RUF012  a number once given never means somebody else
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    member_id: Mapped[int] = mapped_column(unique=True)
+
+
+class AuditRow(Base):
+    """Who did what to whose things. Never edited and never removed: the migration's triggers refuse it.
+
+    `digest` is SHA-256 over the digest before and this row, so that an edit from outside shows.
+    """
+
+    __tablename__ = "audit"
+    __table_args__ = (Index(None, "guild_id", "id"),)
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    at: Mapped[datetime]
+    actor: Mapped[int | None] = mapped_column(Integer)  # people.id, of somebody who may be forgotten; None: the bot
+    guild_id: Mapped[int | None]
+    action: Mapped[str] = mapped_column(String(40))
+    subject: Mapped[str] = mapped_column(String(100))
+    details: Mapped[dict[str, Any]]
+    digest: Mapped[str] = mapped_column(String(64))

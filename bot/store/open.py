@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -10,10 +12,14 @@ from pathlib import Path
 
 from engine import BUILTIN_ADAPTERS, builtin_adapter
 
+from .audit import Audit
+from .backup import copy_database
 from .catalog import EVERYONE, Catalog
 from .database import Database, database_url
 from .files import AdapterFolder, PictureFolder
+from .integrity import check, newest
 from .jobs import JobRows, utc_now
+from .lock import locked
 from .migrate import upgrade
 
 
@@ -23,7 +29,17 @@ class Store:
 
     jobs: JobRows
     catalog: Catalog
+    audit: Audit
     adapters_folder: Path
+    connections: Database
+
+    async def touch(self) -> None:
+        """A write transaction came through. Raises StorageError."""
+        await self.connections.touch()
+
+    def room(self) -> int:
+        """Bytes that are free on the disk of the data folder."""
+        return shutil.disk_usage(self.adapters_folder).free
 
     async def adopt_builtins(self) -> None:
         """The engine's built-in adapters are in everyone's catalog, once each."""
@@ -35,12 +51,28 @@ class Store:
 async def open_store(
     database: str | Path | None, data: Path, *, now: Callable[[], datetime] = utc_now
 ) -> AsyncIterator[Store]:
-    """The store in the folder `data`, its database at the newest revision. None: `loraloom.db` in that folder."""
-    pictures, adapters = PictureFolder(data / "pictures"), AdapterFolder(data / "adapters")
-    url = database_url(database or data / "loraloom.db")
-    await upgrade(url)
-    connections = Database(url)
-    try:
-        yield Store(JobRows(connections, pictures, now), Catalog(connections, adapters, now), adapters.folder)
-    finally:
-        await connections.aclose()
+    """The store in the folder `data`, its database at the newest revision. None: `loraloom.db` in that folder.
+
+    Nobody else has the folder meanwhile. Raises DataFolderError: in use, damaged, or made by a newer Loraloom.
+    """
+    with locked(data):
+        file = data / "loraloom.db"
+        if database is None:
+            await _keep_before_upgrade(file)
+        pictures, adapters = PictureFolder(data / "pictures"), AdapterFolder(data / "adapters")
+        url = database_url(database or file)
+        await upgrade(url)
+        connections = Database(url)
+        try:
+            jobs, catalog = JobRows(connections, pictures, now), Catalog(connections, adapters, now)
+            yield Store(jobs, catalog, Audit(connections, now), adapters.folder, connections)
+        finally:
+            await connections.aclose()
+
+
+async def _keep_before_upgrade(file: Path) -> None:
+    """The database is whole, and before it is brought to another revision a copy of it lies beside it."""
+    revision = await asyncio.to_thread(check, file)
+    copy = file.with_name(f"{file.stem}.before-{newest()}{file.suffix}")
+    if revision is not None and revision != newest() and not copy.exists():
+        await asyncio.to_thread(copy_database, file, copy)

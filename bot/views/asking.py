@@ -30,7 +30,8 @@ def who(interaction: Interaction) -> Who:
     guild_id = interaction.guild_id
     moderator = guild_id is not None and interaction.permissions.manage_messages
     channel_id = interaction.channel_id or 0  # 0: an interaction without a channel, which Discord does not send
-    return Who(interaction.user.id, interaction.user.display_name, guild_id, channel_id, moderator)
+    roles = frozenset(role.id for role in getattr(interaction.user, "roles", ()))
+    return Who(interaction.user.id, interaction.user.display_name, guild_id, channel_id, moderator, roles)
 
 
 def press(interaction: Interaction) -> Press:

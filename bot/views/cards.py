@@ -41,9 +41,11 @@ def note(words: str) -> Card:
 
 def queued(ticket: Ticket) -> Card:
     """The first answer: recorded, and when it will be drawn."""
-    about = "" if ticket.wait is None else f" About {max(1, round(ticket.wait))} s."
-    notes = "".join(f"\n-# {line}" for line in _notes(ticket.notes))
-    return Card(_text(f"Queued, place {ticket.place}…{about}{notes}"), _row(ticket.job_id, Action.CANCEL))
+    wait = "" if ticket.wait is None else f" About {max(1, round(ticket.wait))} s."
+    cost = "" if ticket.cost is None else f" Drawing it takes {max(1, round(ticket.cost))} s of that."
+    left = [] if ticket.left is None else [f"You may order {ticket.left:.0f} s more of drawing today."]
+    notes = "".join(f"\n-# {line}" for line in [*left, *_notes(ticket.notes)])
+    return Card(_text(f"Queued, place {ticket.place}…{wait}{cost}{notes}"), _row(ticket.job_id, Action.CANCEL))
 
 
 def progress(job: Job, now: Progress, preview: discord.File | None) -> Card:

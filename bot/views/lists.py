@@ -21,7 +21,8 @@ def queue(line: Queue) -> Card:
     for job, ticket in line.mine:
         about = "" if ticket.wait is None else f", about {max(1, round(ticket.wait))} s"
         mine.append(f"- place {ticket.place}{about}: {code(job.request.prompt, PROMPT_SHOWN)}")
-    head = f"{waiting}, {line.running} running."
+    left = "" if line.left is None else f" You may order {line.left:.0f} s more of drawing today."
+    head = f"{waiting}, {line.running} running.{left}"
     return Card(ui.TextDisplay(lines([head, *mine], "And more of yours.")))
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from bot.compose import open_parts
 from bot.config import BotConfig, Data
+from bot.store import open_store
 from tests.fakes import FakeFleet, FakePoster, until
 
 LONG_AGO = 1e9  # 2001
@@ -28,7 +29,8 @@ async def test_old_pictures_are_thrown_away_at_the_start_and_every_day(
 ) -> None:
     """A day on which it fails is followed by one on which it does not."""
     monkeypatch.setattr("bot.compose.PRUNE_EVERY", 0.01)
-    first = old_file(tmp_path, "a.png")
+    async with open_store(None, tmp_path):
+        first = old_file(tmp_path, "a.png")
     async with open_parts(BotConfig(data=Data(folder=tmp_path)), FakePoster(), FakeFleet()):
         await until(lambda: not first.exists())
         with monkeypatch.context() as broken:
@@ -39,7 +41,8 @@ async def test_old_pictures_are_thrown_away_at_the_start_and_every_day(
 
 
 async def test_pictures_may_be_kept_for_ever(tmp_path: Path) -> None:
-    path = old_file(tmp_path, "a.png")
+    async with open_store(None, tmp_path):
+        path = old_file(tmp_path, "a.png")
     async with open_parts(BotConfig(data=Data(folder=tmp_path, keep_pictures_days=0)), FakePoster(), FakeFleet()):
         await asyncio.sleep(0.1)
     assert path.exists()

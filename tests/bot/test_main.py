@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import sqlite3
@@ -16,18 +15,16 @@ import pytest
 import bot.__main__ as command_line
 from bot import doctor, sandbox
 from bot.__main__ import main
+from bot.client import EngineBroken
 from bot.config import BotConfig, Data
 
 ROOT = Path(__file__).parents[2]
 
 
-_LOG = command_line._log
-
-
 @pytest.fixture(autouse=True)
 def elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(command_line, "_log", lambda level: None)
+    monkeypatch.setattr(command_line, "set_up", lambda *how: None)
 
 
 @pytest.fixture
@@ -60,13 +57,13 @@ def test_with_a_token_it_runs_on_discord(started: list[str], monkeypatch: pytest
 
 
 def test_run_without_a_token_says_where_it_belongs(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["run"]) == 2
+    assert main(["run"]) == 78
     assert "[discord] token" in capsys.readouterr().err
 
 
 def test_a_wrong_configuration_is_said_without_a_traceback(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "mine.toml").write_text("[discord]\ntokne = ''\n", encoding="utf-8")
-    assert main(["--config", "mine.toml"]) == 2
+    assert main(["--config", "mine.toml"]) == 78
     said = capsys.readouterr().err
     assert "mine.toml, [discord] tokne" in said
     assert "Traceback" not in said
@@ -78,17 +75,35 @@ def test_db_makes_the_database_and_may_be_called_again(tmp_path: Path, capsys: p
     assert (tmp_path / "data" / "loraloom.db").is_file()
 
 
-def test_the_details_of_discord_stay_out_of_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They hold the tokens of interactions, which anyone can answer with."""
-    loggers = [logging.getLogger(name) for name in ("bot", "engine", "discord", "discord.webhook.async_")]
-    before = [logger.level for logger in loggers]
-    monkeypatch.setattr(logging, "basicConfig", lambda **settings: None)
-    try:
-        _LOG(logging.DEBUG)
-        assert [logger.isEnabledFor(logging.DEBUG) for logger in loggers] == [True, True, False, False]
-    finally:
-        for logger, level in zip(loggers, before, strict=True):
-            logger.setLevel(level)
+def test_a_backup_and_its_restore_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Together they change nothing; a FILE that is missing, or one too many, is refused before anything happens."""
+    assert main(["db"]) == 0
+    assert main(["backup", "all.tar"]) == 0
+    assert main(["restore", "all.tar"]) == 0
+    assert "data.before-" in capsys.readouterr().out
+    assert main(["db"]) == 0
+    assert main(["backup", "all.tar"]) == 78
+    for wrong in (["backup"], ["restore"], ["run", "all.tar"]):
+        with pytest.raises(SystemExit):
+            main(wrong)
+
+
+def test_a_broken_engine_is_begun_anew_a_few_times_and_then_left_to_the_supervisor(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def broken(config: BotConfig) -> int:
+        raise EngineBroken("It hangs.")
+
+    begun: list[dict[str, str]] = []
+    monkeypatch.setenv("LORALOOM_TOKEN", "a token")
+    monkeypatch.setattr(command_line, "_run", broken)
+    monkeypatch.setattr(os, "name", "posix")
+    monkeypatch.setattr(os, "execve", lambda program, arguments, environment: begun.append(environment))
+    for _ in range(5):
+        assert main(["run"]) == 75
+        monkeypatch.setenv("LORALOOM_RESTARTS", begun[-1]["LORALOOM_RESTARTS"])
+    assert len(begun) == 3
+    assert "goes on where it was" in capsys.readouterr().err
 
 
 def test_an_unknown_command_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
@@ -110,7 +125,7 @@ async def examined(folder: Path, *checks: str) -> dict[str, str]:
 
 
 async def test_the_doctor_finds_a_new_folder_well(tmp_path: Path) -> None:
-    said = await examined(tmp_path / "data", "token", "data folder", "database", "built-in model")
+    said = await examined(tmp_path / "data", "token", "data folder", "database", "disk space", "built-in model")
     assert not [words for words in said.values() if words.startswith("FAIL")]
     assert "sandbox" in said["token"]
     assert "first start" in said["database"]
@@ -123,14 +138,14 @@ async def test_the_doctor_tells_a_folder_that_cannot_be_written(tmp_path: Path) 
     assert said["data folder"].startswith("FAIL")
 
 
-async def test_the_doctor_tells_a_database_at_head_from_an_old_and_a_broken_one(tmp_path: Path) -> None:
+async def test_the_doctor_tells_a_whole_database_from_a_newer_and_a_broken_one(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     assert await command_line._database(BotConfig(data=Data(folder=folder))) == 0
-    assert (await examined(folder, "database"))["database"].startswith("at revision")
+    assert (await examined(folder, "database"))["database"].startswith("whole, at revision")
     with sqlite3.connect(folder / "loraloom.db") as connection:
-        connection.execute("UPDATE alembic_version SET version_num = '0000'")
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
     connection.close()
-    assert "the next start brings it" in (await examined(folder, "database"))["database"]
+    assert "newer Loraloom" in (await examined(folder, "database"))["database"]
     (folder / "loraloom.db").write_bytes(b"no database at all" * 100)
     assert (await examined(folder, "database"))["database"].startswith("FAIL")
 

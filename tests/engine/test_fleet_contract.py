@@ -15,6 +15,7 @@ from engine import (
     Attempt,
     BadRequest,
     Cancelled,
+    DeviceLost,
     Done,
     Dropped,
     EngineConfig,
@@ -49,10 +50,16 @@ class FakeRenderer:
             raise BadRequest("A sentence for a member.")
         if request.prompt == "break":
             raise ZeroDivisionError
+        if request.prompt == "lose":
+            raise DeviceLost("CUDA error: an illegal memory access was encountered")
         for step in range(1, request.steps + 1):
+            while request.prompt == "hang" and step == 3 and not self.go.is_set():
+                self.go.wait(0.005)  # whatever anybody wants
             if request.prompt == "wait":
                 while not cancelled():
                     self.go.wait(0.005)
+            if request.prompt == "slow":
+                self.go.wait(0.05)
             if cancelled():
                 raise Cancelled
             emit(Progress(step, request.steps))
@@ -233,6 +240,48 @@ async def test_nobody_waits_for_a_pin_at_a_worker_that_is_gone() -> None:
         assert await waiting == "ink", "it was in the line before the end"
         with pytest.raises(EngineFault, match="gone"):
             await fleet.pin(worker, AdapterUse("ink"))
+
+
+async def test_a_lost_device_ends_the_fleet_for_good() -> None:
+    """Everything that was out is lost once, nobody is left to dispatch to, and the reason is told."""
+    async with running() as (fleet, worker, listener):
+        for job, prompt in ("a", "x"), ("b", "lose"), ("c", "x"):
+            await fleet.dispatch(worker, Attempt(job, 1, Request(prompt=prompt, steps=1)))
+        async with asyncio.timeout(5):
+            assert "graphics card" in await fleet.broken()
+        await fleet.dispatch(worker, Attempt("d", 1, Request(prompt="x")))
+        events = await listener.until(lambda events: len(ended(events)) == 4)
+        assert fleet.workers() == {}
+    assert isinstance(ended(events)[0], Done)
+    assert ended(events)[1:] == [Lost("b", 1), Lost("c", 1), Lost("d", 1)]
+
+
+async def test_an_engine_that_hangs_is_given_up_and_what_it_says_later_counts_for_nothing() -> None:
+    """Found soon after the time that a step may take; closing does not wait for it."""
+    renderer = FakeRenderer(EngineConfig())
+    fleet, listener = LocalFleet(EngineConfig(stall_seconds=0.2), make=lambda _: renderer), Listener()  # type: ignore[arg-type,return-value]
+    await fleet.start(listener)
+    await fleet.dispatch(next(iter(fleet.workers())), Attempt("a", 1, Request(prompt="hang", steps=4)))
+    async with asyncio.timeout(5):
+        assert "0.2 s" in await fleet.broken()
+    assert ended(await listener.until(ended)) == [Lost("a", 1)]
+    told = len(listener.events)
+    renderer.go.set()
+    await asyncio.sleep(0.05)
+    await fleet.aclose()
+    assert len(listener.events) == told
+
+
+async def test_an_engine_that_is_slow_but_steps_is_left_alone() -> None:
+    """Ten steps take longer together than one may, and waiting for work is no hanging."""
+    renderer = FakeRenderer(EngineConfig())
+    fleet, listener = LocalFleet(EngineConfig(stall_seconds=0.2), make=lambda _: renderer), Listener()  # type: ignore[arg-type,return-value]
+    await fleet.start(listener)
+    await asyncio.sleep(0.4)
+    await fleet.dispatch(next(iter(fleet.workers())), Attempt("a", 1, Request(prompt="slow", steps=10)))
+    assert isinstance(ended(await listener.until(ended))[0], Done)
+    assert fleet.workers()
+    await fleet.aclose()
 
 
 async def test_a_model_that_cannot_be_loaded_is_told_at_start() -> None:

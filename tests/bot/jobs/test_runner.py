@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from bot.jobs import Runner
+from bot.jobs import Runner, runner
 from bot.jobs.runner import DEFECT, INTERRUPTED
-from bot.orders import JobState
-from bot.store import open_store
+from bot.orders import JobState, StorageFull
+from bot.store import JobRows, open_store
 from engine import AdapterUse, Attempt, Done, Holds, Lost, Request, Scheduler, WorkerId
 from tests.fakes import CHANNEL, Bench, FakeFleet, FakePoster, bench, order, result, until, who
 
@@ -66,7 +67,7 @@ async def test_a_job_submitted_before_the_start_runs_once(tmp_path: Path) -> Non
     fleet, poster = FakeFleet(auto=True), FakePoster()
     async with open_store(None, tmp_path) as store:
         runner = Runner(store, fleet, Scheduler(), poster)
-        job = await store.jobs.record(order(), limit=9)
+        job = await store.jobs.record(order())
         assert job is not None
         await runner.submit(job.id)
         await runner.start()
@@ -91,7 +92,7 @@ async def test_a_job_that_is_not_in_line_yet_is_told_the_place_it_will_have(at: 
     for _ in range(5):
         await at.ordered()
     await until(lambda: at.runner.waiting == 3)
-    jobs = [await at.store.jobs.record(order(by=who(member)), limit=99) for member in (1001, 7)]
+    jobs = [await at.store.jobs.record(order(by=who(member))) for member in (1001, 7)]
     places = [at.runner.ticket(job).place for job in jobs if job is not None for _ in range(2)]
     assert places[0] == places[1] == 4
     assert places[2] == places[3] < 4
@@ -353,7 +354,7 @@ async def test_a_stop_in_the_middle_is_nobodys_fault(tmp_path: Path) -> None:
 async def test_a_restart_at_any_stop_ends_in_one_post(tmp_path: Path, state: str) -> None:
     """Whatever a killed process left in the row, the next one posts the pictures exactly once."""
     async with bench(tmp_path) as at:
-        job = await at.store.jobs.record(order(), limit=9)
+        job = await at.store.jobs.record(order())
         assert job is not None
         reached = JobState(state)
         if reached is JobState.ACKED:
@@ -389,7 +390,7 @@ async def test_an_end_that_nobody_saw_is_shown_after_a_restart(tmp_path: Path) -
 async def test_a_job_that_kills_the_bot_twice_is_given_up(tmp_path: Path) -> None:
     """Two processes that died while it ran are enough: the third one tells its member."""
     async with bench(tmp_path) as at:
-        job = await at.store.jobs.record(order(), limit=9)
+        job = await at.store.jobs.record(order())
         assert job is not None
         await at.store.jobs.queue(job.id)
         for attempt in (1, 2):
@@ -415,3 +416,71 @@ async def test_the_scheduler_hears_of_adapters_by_content(at: Bench) -> None:
     await until(lambda: at.runner.waiting == 1)
     (waiting,) = at.runner._scheduler.order()
     assert (waiting.job, waiting.adapters) == (last, frozenset({"ab" * 32}))
+
+
+async def test_what_cannot_be_written_down_is_tried_again_and_nothing_is_lost(
+    at: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever write of a job fails, once or for a while: it ends posted, once, when the fault has passed."""
+    monkeypatch.setattr(runner, "SECOND_TRY", 0.02)
+    for name in ("queue", "start", "rendered", "posting", "posted"):
+        broken, real = [3], getattr(JobRows, name)
+
+        async def failing(self: JobRows, *args: object, real: Any = real, broken: list[int] = broken) -> object:
+            if broken[0]:
+                broken[0] -= 1
+                raise StorageFull("The disk is full.")
+            return await real(self, *args)
+
+        monkeypatch.setattr(JobRows, name, failing)
+        at.fleet.auto = True
+        job_id = await at.ordered()
+        await ended(at, job_id, JobState.POSTED)
+        assert broken == [0], name
+        assert {nonce for job, nonce in at.poster.posts if job.id == job_id} == {(await at.job(job_id)).nonce}
+        monkeypatch.setattr(JobRows, name, real)
+    assert at.runner.running == at.runner.waiting == 0
+
+
+async def test_a_held_line_gives_nothing_out_and_a_released_one_goes_on(at: Bench) -> None:
+    """hold and release are inverses; what runs is not touched."""
+    first = await at.ordered()
+    await at.dispatched(first)
+    at.runner.hold()
+    second = await at.ordered()
+    await at.fleet.finish(first)
+    await ended(at, first, JobState.POSTED)
+    assert (at.runner.running, at.runner.waiting) == (0, 1)
+    at.runner.release()
+    await at.dispatched(second)
+
+
+async def test_draining_waits_for_what_runs_and_no_longer_than_it_is_told(at: Bench) -> None:
+    """What is done in time is posted; what is not goes back in line without blame, and nothing new begins."""
+    first, second, third = [await at.ordered(order(by=who(member))) for member in (1, 2, 3)]
+    await at.dispatched(second)
+    draining = asyncio.create_task(at.runner.drain(10))
+    await at.fleet.finish(first)
+    await ended(at, first, JobState.POSTED)
+    assert not draining.done()
+    at.clock.time += 11
+    await draining
+    await at.runner.aclose()
+    assert [(await at.job(job)).state for job in (second, third)] == [JobState.QUEUED, JobState.QUEUED]
+    assert await at.store.jobs.losses(second) == 0
+
+
+async def test_a_broken_engine_leaves_every_job_to_the_next_process(tmp_path: Path) -> None:
+    """What ran counts one loss against it, what waited none, and nobody is told of an end that is none."""
+    async with bench(tmp_path) as at:
+        running, waiting = await at.ordered(), await at.ordered()
+        third = await at.ordered()
+        await at.dispatched(waiting)
+        await at.fleet.break_down("it hangs")
+        assert await at.runner.broken() == "it hangs"
+        await until(lambda: at.runner.running == 0)
+        await until(lambda: not at.runner._tasks)
+    async with bench(tmp_path, fleet=FakeFleet(auto=True)) as at:
+        await until(lambda: len(at.poster.posts) == 3)
+        assert [await at.store.jobs.losses(job) for job in (running, waiting, third)] == [1, 1, 0]
+    assert at.poster.closed == []

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.orders import JobState, JobUnknown, NotInMix, Orders, QueueFull, TooLate
+from bot.orders import Bounds, JobState, JobUnknown, NotInMix, Orders, QueueFull, TooLate
 from bot.store import Store
 from engine import AdapterMismatch, AdapterNotFound, AdapterUse, ImageUnreadable, PromptError
 from tests.fakes import GUILD, MEMBER, FakeLine, adapter_file, order, press, result, who
@@ -27,7 +27,7 @@ async def orders(store: Store, line: FakeLine, tmp_path: Path) -> Orders:
         )
     own = adapter_file(tmp_path / "own.safetensors")
     await store.catalog.add(own, "own", visibility="private", owner_id=MEMBER)
-    return Orders(store, line, limit=2)
+    return Orders(store, line, Bounds(per_member=2))
 
 
 async def drawn(store: Store, job_id: str) -> None:

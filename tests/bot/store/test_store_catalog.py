@@ -146,7 +146,7 @@ async def test_the_most_used_come_first(store: Store, tmp_path: Path) -> None:
     assert b is not None
     an_order = order()
     for _ in range(2):
-        await store.jobs.record(an_order, limit=9, entry_ids={b.id})
+        await store.jobs.record(an_order, entry_ids={b.id})
     found = await store.catalog.search(HERE, "", None, 25)
     assert [(entry.name, entry.uses) for entry in found] == [("b", 1), ("a", 0)]
 

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from bot.orders import Job, JobState, Order
+from bot.orders import Bounds, Job, JobState, Order, QueueFull, QuotaSpent
 from bot.store import Store, open_store
 from bot.store.database import Database, database_url
 from bot.store.models import EntryRow, JobRow
@@ -19,7 +19,7 @@ from tests.fakes import MEMBER, order, png, result, who
 
 
 async def recorded(store: Store, an_order: Order | None = None) -> Job:
-    job = await store.jobs.record(an_order or order(), limit=99)
+    job = await store.jobs.record(an_order or order())
     assert job is not None
     return job
 
@@ -63,19 +63,64 @@ async def test_times_come_back_in_utc(store: Store) -> None:
 async def test_one_interaction_is_one_job(store: Store) -> None:
     """The same interaction recorded twice gives the same job, also when its member has no room for another."""
     an_order = order()
-    first = await store.jobs.record(an_order, limit=1)
+    first = await store.jobs.record(an_order, Bounds(per_member=1))
     assert first is not None
-    assert await store.jobs.record(an_order, limit=1) == first
+    assert await store.jobs.record(an_order, Bounds(per_member=1)) == first
 
 
 async def test_nobody_has_more_unfinished_jobs_than_the_limit(store: Store) -> None:
     """The one past the limit is not recorded; somebody else's is; and when one ends there is room again."""
-    job = await store.jobs.record(order(), limit=1)
-    assert job is not None
-    assert await store.jobs.record(order(), limit=1) is None
-    assert await store.jobs.record(order(by=who(7)), limit=1) is not None
+    job = await store.jobs.record(order(), Bounds(per_member=1))
+    with pytest.raises(QueueFull, match="1 unfinished"):
+        await store.jobs.record(order(), Bounds(per_member=1))
+    assert await store.jobs.record(order(by=who(7)), Bounds(per_member=1))
     assert await store.jobs.cancelled(job.id, "Cancelled.")
-    assert await store.jobs.record(order(), limit=1) is not None
+    assert await store.jobs.record(order(), Bounds(per_member=1))
+
+
+async def test_a_server_and_the_whole_bot_have_bounds_too(store: Store) -> None:
+    await store.jobs.record(order())
+    with pytest.raises(QueueFull, match="this server"):
+        await store.jobs.record(order(by=who(7)), Bounds(per_guild=1))
+    elsewhere = who(8, guild_id=77)
+    assert await store.jobs.record(order(by=elsewhere), Bounds(per_guild=1))
+    with pytest.raises(QueueFull, match="this bot"):
+        await store.jobs.record(order(by=who(9, guild_id=78)), Bounds(in_all=2))
+
+
+async def test_seconds_of_drawing_are_spent_with_the_job_and_come_back_with_its_failure(store: Store) -> None:
+    """Past the allowance nothing is recorded; what fails, is cancelled or never ran costs nothing, once and for all."""
+    bounds = Bounds(seconds=10)
+    first = await store.jobs.record(order(), bounds, charge=6)
+    with pytest.raises(QuotaSpent, match=r"4 s left of your 10 s"):
+        await store.jobs.record(order(), bounds, charge=5)
+    assert await store.jobs.spent(MEMBER) == 6
+    assert await store.jobs.cancelled(first.id, "Cancelled.")
+    assert not await store.jobs.cancelled(first.id, "Cancelled.")
+    assert await store.jobs.spent(MEMBER) == 0
+    second = await store.jobs.record(order(), bounds, charge=10)
+    await store.jobs.queue(second.id)
+    running = await store.jobs.start(second.id)
+    assert running is not None
+    assert await store.jobs.rendered(running, result(running.request, seconds=2.5))
+    assert await store.jobs.spent(MEMBER) == 2.5
+
+
+async def test_what_was_ordered_a_day_ago_is_forgiven(tmp_path: Path) -> None:
+    now = [datetime(2026, 5, 1, tzinfo=UTC)]
+    async with open_store(None, tmp_path, now=lambda: now[0]) as store:
+        await store.jobs.record(order(), charge=6)
+        now[0] += timedelta(hours=24, seconds=1)
+        assert await store.jobs.spent(MEMBER) == 0
+
+
+def test_the_most_generous_of_ones_roles_counts() -> None:
+    bounds = Bounds(seconds=10, role_seconds={1: 5.0, 2: 20.0, 3: None})
+    assert bounds.allowance(frozenset()) == bounds.allowance(frozenset({9})) == 10
+    assert bounds.allowance(frozenset({1})) == 5
+    assert bounds.allowance(frozenset({1, 2})) == 20
+    assert bounds.allowance(frozenset({2, 3})) is None
+    assert Bounds().allowance(frozenset()) is None
 
 
 async def test_a_nonce_fits_discord(store: Store) -> None:
@@ -256,7 +301,7 @@ async def test_an_error_of_the_database_keeps_its_secrets(tmp_path: Path) -> Non
     async with open_store(None, tmp_path) as store:
         orphan = replace(order("a secret wish"), token="a secret token", parent_job="nobody")
         with pytest.raises(IntegrityError) as failure:
-            await store.jobs.record(orphan, limit=9)
+            await store.jobs.record(orphan)
     assert "secret" not in str(failure.value)
 
 
@@ -277,7 +322,7 @@ async def test_an_error_rolls_the_whole_transaction_back(tmp_path: Path) -> None
         orphan = order()
         orphan = Order(orphan.interaction_id, 1, "t", orphan.created_at, orphan.who, orphan.request, "nobody")
         with pytest.raises(IntegrityError):
-            await store.jobs.record(orphan, limit=9)
+            await store.jobs.record(orphan)
         database = Database(database_url(tmp_path / "loraloom.db"))
         async with database.read() as session:
             assert await session.scalar(select(func.count()).select_from(JobRow)) == 0

@@ -1,0 +1,240 @@
+"""The data folder: one process at a time, never built on damage, and copied and put back whole."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import sqlite3
+import subprocess
+import sys
+import tarfile
+from collections.abc import AsyncIterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from sqlalchemy import delete
+
+from bot.orders import StorageBusy, StorageFull
+from bot.store import (
+    BackupUnusable,
+    DatabaseBroken,
+    DatabaseNewer,
+    DataFolderError,
+    FolderInUse,
+    Store,
+    back_up,
+    open_store,
+    restore,
+)
+from bot.store.database import Database, database_url
+from bot.store.integrity import check
+from bot.store.models import JobRow
+from tests.fakes import order, result
+
+
+@pytest.fixture
+async def used(tmp_path: Path) -> Path:
+    """A data folder in which something was drawn."""
+    data = tmp_path / "data"
+    async with open_store(None, data) as store:
+        await fill(store)
+    return data
+
+
+async def fill(store: Store, jobs: int = 3) -> None:
+    await store.adopt_builtins()
+    for number in range(jobs):
+        job = await store.jobs.record(order(f"picture {number}"))
+        assert job is not None
+        await store.jobs.queue(job.id)
+        running = await store.jobs.start(job.id)
+        assert running is not None
+        await store.jobs.rendered(running, result(running.request))
+
+
+def contents(data: Path) -> dict[str, bytes]:
+    """Every file that a backup keeps, and the database as SQL."""
+    files = {
+        path.relative_to(data).as_posix(): path.read_bytes()
+        for folder in ("adapters", "pictures")
+        for path in (data / folder).rglob("*")
+        if path.is_file()
+    }
+    with closing(sqlite3.connect(data / "loraloom.db")) as connection:
+        files["sql"] = "\n".join(connection.iterdump()).encode()
+    return files
+
+
+async def test_a_second_process_is_refused_and_the_folder_is_free_again_afterwards(tmp_path: Path) -> None:
+    program = "import asyncio, sys, pathlib\nfrom bot.store import open_store\n"
+    program += "async def go():\n    async with open_store(None, pathlib.Path(sys.argv[1])): pass\nasyncio.run(go())"
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    async with open_store(None, tmp_path):
+        refused = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=False)
+        with pytest.raises(FolderInUse, match=r"in use by another Loraloom.*\[data\] folder"):
+            async with open_store(None, tmp_path):
+                raise AssertionError("two at once")
+    assert "FolderInUse" in refused.stderr
+    async with open_store(None, tmp_path):
+        pass
+
+
+async def test_a_fresh_folder_and_a_whole_one_are_opened(used: Path, tmp_path: Path) -> None:
+    assert check(tmp_path / "nothing" / "loraloom.db") is None
+    assert check(used / "loraloom.db") is not None
+
+
+@pytest.mark.parametrize("damage", [b"", None], ids=["empty", "gone"])
+async def test_a_lost_database_is_never_replaced_by_an_empty_one(used: Path, damage: bytes | None) -> None:
+    database = used / "loraloom.db"
+    database.unlink() if damage is None else database.write_bytes(damage)
+    with pytest.raises(DatabaseBroken, match="python -m bot restore"):
+        async with open_store(None, used):
+            raise AssertionError("opened")
+    assert not database.exists() or database.stat().st_size == 0
+
+
+async def test_a_database_of_a_newer_loraloom_is_left_alone(used: Path) -> None:
+    with closing(sqlite3.connect(used / "loraloom.db")) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        connection.commit()
+    with pytest.raises(DatabaseNewer, match="9999"):
+        async with open_store(None, used):
+            raise AssertionError("opened")
+
+
+async def test_a_foreign_database_is_left_alone(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "loraloom.db")) as connection:
+        connection.execute("CREATE TABLE diary (entry TEXT)")
+    with pytest.raises(DatabaseBroken, match="not of Loraloom"):
+        async with open_store(None, tmp_path):
+            raise AssertionError("opened")
+
+
+async def test_a_backup_made_while_the_bot_works_gives_everything_back(used: Path, tmp_path: Path) -> None:
+    """backup and restore are inverses; what the folder was before lies beside it."""
+    target = tmp_path / "copies" / "monday.tar"
+    async with open_store(None, used) as store:
+        assert back_up(used, target) == len(contents(used))
+        before = contents(used)
+        await fill(store)
+    old = restore(target, used)
+    assert contents(used) == before
+    assert old is not None
+    assert len(contents(old)) == len(before) + 3
+    async with open_store(None, used) as store:
+        assert len(await store.jobs.untold()) == 3
+
+
+async def test_a_backup_never_overwrites_anything(used: Path, tmp_path: Path) -> None:
+    (tmp_path / "full.tar").write_bytes(b"mine")
+    with pytest.raises(BackupUnusable, match="is there already"):
+        back_up(used, tmp_path / "full.tar")
+    with pytest.raises(BackupUnusable, match="no database"):
+        back_up(tmp_path / "empty", tmp_path / "b.tar")
+
+
+async def test_a_damaged_backup_changes_nothing(used: Path, tmp_path: Path) -> None:
+    """Every flipped byte that matters is found before the folder is touched, and nothing is left lying about."""
+    target = tmp_path / "backup.tar"
+    back_up(used, target)
+    whole, before = target.read_bytes(), contents(used)
+    with tarfile.open(target) as tar:
+        places = [m.offset_data + m.size // 2 for m in tar.getmembers() if m.size and m.name != "MANIFEST.json"]
+    for place in [*places, 600, len(whole) // 2]:
+        target.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        with pytest.raises(BackupUnusable):
+            restore(target, used)
+    target.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(BackupUnusable):
+        restore(target, used)
+    assert contents(used) == before
+    assert sorted(os.listdir(tmp_path)) == ["backup.tar", "data"]
+
+
+async def test_a_backup_that_names_files_elsewhere_is_refused(used: Path, tmp_path: Path) -> None:
+    target = tmp_path / "backup.tar"
+    back_up(used, target)
+    whole = target.read_bytes()
+    name = next(name for name in contents(used) if name.startswith("pictures/")).encode()
+    evil = b"pictures/../../evil.png".ljust(len(name), b"x")[: len(name)]
+    target.write_bytes(whole.replace(name, evil))
+    with pytest.raises(BackupUnusable):
+        restore(target, used)
+    assert sorted(os.listdir(tmp_path)) == ["backup.tar", "data"]
+
+
+@pytest.mark.slow
+async def test_damage_of_any_kind_is_refused_or_harmless(used: Path) -> None:
+    """B12: 200 flips and cuts. What opens has every row; nothing is ever opened empty."""
+    database = used / "loraloom.db"
+    whole, rows = database.read_bytes(), await _jobs(used)
+    chance, refused, opened = random.Random(12), 0, 0
+    for number in range(200):
+        data = bytearray(whole)
+        if number % 4 == 3:
+            del data[chance.randrange(len(data)) :]
+        else:
+            for _ in range(chance.choice((1, 8, 64))):
+                data[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
+        for rest in ("-wal", "-shm", "-journal"):
+            database.with_name(database.name + rest).unlink(missing_ok=True)
+        database.write_bytes(data)
+        try:
+            check(database)
+        except DataFolderError:
+            refused += 1
+            continue
+        opened += 1
+        assert await _jobs(used) == rows, f"case {number} lost rows silently"
+    print(f"\ndatabase damage: {refused} refused, {opened} opened with every row")
+    assert refused > 20
+
+
+async def _jobs(data: Path) -> int:
+    with closing(sqlite3.connect(data / "loraloom.db")) as connection:
+        (count,) = connection.execute("SELECT count(*) FROM jobs").fetchone()
+        return int(count)
+
+
+@pytest.fixture
+async def database(used: Path) -> AsyncIterator[Database]:
+    opened = Database(database_url(used / "loraloom.db"))
+    yield opened
+    await opened.aclose()
+
+
+async def test_a_database_held_by_another_is_busy_and_nothing_is_half_written(used: Path, database: Database) -> None:
+    async with database.write() as session:
+        connection = await session.connection()
+        await connection.exec_driver_sql("PRAGMA busy_timeout=20")
+    with closing(sqlite3.connect(used / "loraloom.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StorageBusy, match="try again"):
+            async with database.write() as session:
+                await session.execute(delete(JobRow))
+        other.execute("ROLLBACK")
+    assert await _jobs(used) == 3
+    async with database.write() as session:
+        await session.execute(delete(JobRow))
+    assert await _jobs(used) == 0
+
+
+async def test_a_full_disk_is_told_and_the_next_write_works(used: Path, database: Database) -> None:
+    async with database.write() as session:
+        connection = await session.connection()
+        pages = (await connection.exec_driver_sql("PRAGMA page_count")).scalar_one()
+        await connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")
+
+    async def grow() -> None:
+        async with database.write() as session:
+            connection = await session.connection()
+            await connection.exec_driver_sql("CREATE TABLE filler AS SELECT randomblob(1000000) AS x")
+
+    with pytest.raises(StorageFull, match="disk"):
+        await grow()
+    async with database.write() as session:
+        await (await session.connection()).exec_driver_sql("PRAGMA max_page_count=1000000")
+    await grow()
