@@ -38,6 +38,10 @@ class Kept:
         wanted = {"epsilon": noise, "v_prediction": signal * noise - share * kept, "sample": kept}[self.prediction_type]
         return torch.where(self.mask.bool(), predicted, wanted.to(predicted))
 
+    def put_back(self, latents: torch.Tensor) -> torch.Tensor:
+        """The finished `latents` with the kept ones in their place: UniPC's last correction goes a little past them."""
+        return torch.where(self.mask.bool(), latents, self.latents.to(latents))
+
 
 def blurred(mask: Image.Image, radius: int) -> Image.Image:
     """`mask` ("L", white is drawn) with soft edges: a Gaussian of this standard deviation, cut off at 2.5 of them."""

@@ -101,7 +101,8 @@ def denoise(
         for first in range(0, len(rows), together):
             _advance(unet, rows[first : first + together], step, extra)
         on_step(step, steps, _together(rows, [row.latents if row.preview is None else row.preview for row in rows]))
-    return _together(rows, [row.latents for row in rows])
+    finished = [row.latents if row.kept is None else row.kept.put_back(row.latents) for row in rows]
+    return _together(rows, finished)
 
 
 def _together(rows: Sequence[Row], latents: Sequence[torch.Tensor]) -> torch.Tensor:

@@ -35,28 +35,18 @@ def model(builtin: Any, dtype: torch.dtype) -> Any:
 
 
 @pytest.mark.parametrize("together", [False, True], ids=["by layer", "together"])
-@pytest.mark.parametrize(
-    ("dtype", "size", "strength"),
-    [(torch.float16, 40000.0, 2.0), (torch.bfloat16, 3e38, 2.0), (torch.float32, -3e38, 2.0)],
-    ids=str,
-)
-def test_a_sum_that_the_type_cannot_hold_is_refused(
-    builtin: Any,
-    tmp_path: Path,
-    dtype: torch.dtype,
-    size: float,
-    strength: float,
-    together: bool,
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize("size", [40000.0, -40000.0])
+def test_a_sum_that_float16_cannot_hold_is_refused(
+    builtin: Any, tmp_path: Path, size: float, together: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The layer and the type are named, the weights are pristine, and the same adapter at less is in force after."""
     if together:
         monkeypatch.setattr(blocks, "write_sum", lambda work, _: blocks.write_together([work], torch.device("cpu")))
-    pipeline = model(builtin, dtype)
+    pipeline = model(builtin, torch.float16)
     bank, before = AdapterBank(pipeline), weights_of(pipeline)
     adapter = lora(tmp_path / "huge.safetensors", size)
-    with pytest.raises(AdapterInvalid, match=rf"unet\.mid_block\S+to_q has numbers that {str(dtype)[6:]} cannot hold"):
-        bank.set([(adapter, strength)])
+    with pytest.raises(AdapterInvalid, match=r"unet\.mid_block\S+to_q has numbers that float16 cannot hold"):
+        bank.set([(adapter, 2.0)])
     assert bank.mix == ()
     assert same(before, weights_of(pipeline))
     bank.set([(adapter, 0.5)])
@@ -84,10 +74,10 @@ def test_large_numbers_that_fit_are_not_refused(builtin: Any, tmp_path: Path) ->
 
 
 def test_a_format_whose_reach_is_not_known_is_looked_at(builtin: Any, tmp_path: Path) -> None:
-    """A full difference of a norm, in bfloat16."""
-    pipeline = model(builtin, torch.bfloat16)
+    """A full difference of a norm, in float16."""
+    pipeline = model(builtin, torch.float16)
     before = weights_of(pipeline)
-    save_file({f"{NORM}.w_norm": torch.full((WIDE,), 3e38)}, tmp_path / "norm.safetensors")
+    save_file({f"{NORM}.w_norm": torch.full((WIDE,), 40000.0)}, tmp_path / "norm.safetensors")
     with pytest.raises(AdapterInvalid, match="attentions\\.0\\.norm"):
         AdapterBank(pipeline).set([(read_adapter(tmp_path / "norm.safetensors"), 2.0)])
     assert same(before, weights_of(pipeline))

@@ -139,8 +139,8 @@ def test_only_what_is_not_usual_is_written() -> None:
 
 
 def test_a_picture_that_started_from_another_keeps_how_much_it_changed() -> None:
-    request = Request(prompt="a", image=b"x", mask=b"y", mask_blur=0, strength=0.35, seed=1, hires=Hires(2.0, 0.2))
-    found = read_infotext(write_infotext(replace(request, hires=None), 1, "", {}))
+    request = Request(prompt="a", image=b"x", mask=b"y", mask_blur=0, strength=0.35, seed=1)
+    found = read_infotext(write_infotext(request, 1, "", {}))
     assert (found.request.strength, found.request.mask_blur, found.request.hires) == (0.35, 0, None)
     assert [note[:32] for note in found.notes] == ["It was made from another picture"]
 

@@ -13,6 +13,8 @@ from PIL import Image, ImageDraw
 from engine.errors import ImageUnreadable
 from engine.pipeline.image import read_image, read_mask
 from engine.pipeline.inpaint import Kept, blurred, cells_of, restored
+from engine.pipeline.noise import Noise
+from engine.pipeline.samplers import level_of, make_scheduler
 
 
 def spot(size: int = 64) -> Image.Image:
@@ -37,31 +39,36 @@ def test_kept_cells_are_predicted_to_become_the_picture_that_was_sent(prediction
     sent, noisy, said = torch.randn(3, 1, 4, 8, 8, generator=torch.Generator().manual_seed(0)).unbind()
     mask = torch.zeros(1, 1, 8, 8)
     mask[..., 2:6, 2:6] = 1
-    kept = Kept(sent, mask, scheduler.alphas_cumprod, prediction_type)
-    blended = kept.blended(said, noisy, torch.tensor(time))
+    kept = Kept(sent, mask, prediction_type)
+    blended = kept.blended(said, noisy, level_of(scheduler, torch.tensor(time)))
     denoised = scheduler.step(blended, time, noisy).pred_original_sample
     drawn = mask.bool().expand_as(sent)
     assert torch.equal(blended[drawn], said[drawn])
     torch.testing.assert_close(denoised[~drawn], sent[~drawn], atol=1e-3, rtol=1e-3)
 
 
-def test_a_time_between_two_has_a_noise_between_theirs() -> None:
-    """k-diffusion's: the logarithm of sigma is linear in time."""
-    alphas = DDIMScheduler().alphas_cumprod
-    sigmas = ((1 - alphas.double()) / alphas.double()).sqrt()
-    sent, noisy = torch.zeros(1, 4, 1, 1), torch.ones(1, 4, 1, 1)
-    kept = Kept(sent, torch.zeros(1, 1, 1, 1), alphas, "epsilon")
-    sigma = (sigmas[500] * sigmas[501]).sqrt()
-    expected = (1 + sigma**2).sqrt() / sigma
-    assert kept.blended(noisy, noisy, torch.tensor(500.5)).mean().item() == pytest.approx(expected.item(), rel=1e-5)
+@pytest.mark.parametrize("sampler", ["Euler", "Heun", "DPM++ 2M", "UniPC"])
+def test_a_solver_keeps_cells_too(sampler: str) -> None:
+    """Whatever the model says, every step's denoised picture is the one sent where it is kept."""
+    scheduler = make_scheduler(sampler, DDIMScheduler().config)
+    scheduler.set_timesteps(4, torch.device("cpu"))
+    noise = Noise(1, (1, 4, 8, 8), torch.device("cpu"))
+    sent, said = torch.randn(2, 1, 4, 8, 8, generator=torch.Generator().manual_seed(0)).unbind()
+    kept, latents = Kept(sent, torch.zeros(1, 1, 8, 8), "epsilon"), noise.first() * scheduler.init_noise_sigma
+    for time in scheduler.timesteps:
+        scaled = scheduler.scale_model_input(latents, time)
+        output = scheduler.step(kept.blended(said, scaled, level_of(scheduler, time)), time, latents, noise)
+        latents = output.prev_sample
+        torch.testing.assert_close(output.pred_original_sample, sent, atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(kept.put_back(latents), sent)
 
 
 def test_a_model_whose_last_time_is_pure_noise_keeps_too() -> None:
     """Zero terminal SNR: no infinity, no NaN."""
     scheduler = DDIMScheduler(rescale_betas_zero_snr=True, prediction_type="v_prediction")
-    kept = Kept(torch.randn(1, 4, 2, 2), torch.zeros(1, 1, 2, 2), scheduler.alphas_cumprod, "v_prediction")
+    kept = Kept(torch.randn(1, 4, 2, 2), torch.zeros(1, 1, 2, 2), "v_prediction")
     noisy = torch.randn(1, 4, 2, 2)
-    assert kept.blended(noisy, noisy, torch.tensor(999)).isfinite().all()
+    assert kept.blended(noisy, noisy, level_of(scheduler, torch.tensor(999))).isfinite().all()
 
 
 def test_blur_is_a_gaussian_that_ends() -> None:
