@@ -37,11 +37,10 @@ def write_infotext(
     hires = request.hires
     strength = request.strength if request.image is not None else hires.strength if hires else None
     size = f"{request.width}x{request.height}" if request.width and request.height else None
-    sampler, schedule = _sampler(request)
     fields: dict[str, object] = {
         "Steps": request.steps,
-        "Sampler": sampler,
-        "Schedule type": schedule,
+        "Sampler": request.sampler,
+        "Schedule type": request.schedule or AUTOMATIC,
         "CFG scale": _number(request.cfg),
         "Seed": seed,
         "Size": size,
@@ -62,19 +61,13 @@ def write_infotext(
         "Lora hashes": _listed(hashes),
         "TI hashes": _listed(ti_hashes or {}),
         "Emphasis": request.emphasis if _weighted(request) and request.emphasis != "Original" else None,
-        "Eta DDIM" if sampler.startswith("DDIM") else "Eta": _number(request.eta),
+        "Eta DDIM" if request.sampler.startswith("DDIM") else "Eta": _number(request.eta),
         "CFG Rescale": _number(request.cfg_rescale or None),
         "Version": VERSION,
     }
     return compose(
         tagged(request), request.negative, {key: value for key, value in fields.items() if value is not None}
     )
-
-
-def _sampler(request: Request) -> tuple[str, str]:
-    """Sampler and schedule as two names, as the WebUI has them since 1.9, also for `DPM++ 2M Karras` in one."""
-    name = request.sampler.removesuffix(" Karras")
-    return name, request.schedule or (AUTOMATIC if name == request.sampler else "Karras")
 
 
 def _weighted(request: Request) -> bool:

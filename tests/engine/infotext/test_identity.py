@@ -15,7 +15,7 @@ from engine.errors import BadRequest
 from engine.infotext import infotext_exif, read_infotext, read_picture, write_infotext
 from engine.pipeline.image import to_png
 from engine.prompt import parse_prompt, tagged
-from engine.types import EMPHASES, MAX_SEED, NOISES, SAMPLERS, SCHEDULES, AdapterUse, Hires, Request
+from engine.types import EMPHASES, MAX_SEED, NOISES, SAMPLERS, SCHEDULES, UPSCALERS, AdapterUse, Hires, Request
 
 _NASTY = (
     "Negative prompt:", "Negative prompt: fog", "\n", "\nNegative prompt: x\n", "Steps: 20, Sampler: DDIM, Seed: 1, ",
@@ -28,6 +28,7 @@ seeds = st.integers(0, MAX_SEED)
 shares = st.floats(0, 1).map(lambda value: round(value, 4))
 weights = st.floats(-10, 10).map(lambda value: round(value, 3))
 names = st.from_regex(r"[A-Za-z0-9_ .,'()é-]{0,10}[A-Za-z0-9]", fullmatch=True)
+second_passes = st.builds(Hires, st.floats(1.1, 4), shares, st.integers(0, 150), st.sampled_from(UPSCALERS))
 model_names = names | texts.map(lambda text: f"m{text}"[:60])
 
 
@@ -36,7 +37,20 @@ def adapters(draw: st.DrawFn) -> tuple[AdapterUse, ...]:
     """Names as `tagged` writes them; a weight of the text encoder only where it is another one."""
     chosen = draw(st.lists(names.map(str.strip), max_size=4, unique_by=str.casefold))
     pairs = [(draw(weights), draw(weights)) for _ in chosen]
-    return tuple(AdapterUse(n, w, None if w == te else te) for n, (w, te) in zip(chosen, pairs, strict=True))
+    wishes = st.fixed_dictionaries(
+        {},
+        optional={
+            "blocks": st.sampled_from([(0.5,) * 12, (0.0, *(1.0,) * 16), (0.25,) * 26]),
+            "rank": st.integers(1, 64),
+            "start": st.integers(1, 20),
+            "stop": st.integers(21, 150),
+            "curve": st.just(((0.0, 0.0), (1.0, 0.5))),
+        },
+    )
+    return tuple(
+        AdapterUse(name, weight, None if weight == te else te, **draw(st.just({}) | wishes))
+        for name, (weight, te) in zip(chosen, pairs, strict=True)
+    )
 
 
 @st.composite
@@ -56,7 +70,9 @@ def requests(draw: st.DrawFn) -> Request:
             sampler=draw(st.sampled_from(SAMPLERS)),
             schedule=draw(st.sampled_from(("", *SCHEDULES))),
             seed=draw(seeds),
-            hires=draw(st.none() | st.builds(Hires, st.floats(1.1, 4), shares, st.integers(0, 150))),
+            hires=draw(
+                st.none() | st.builds(Hires, st.floats(1.1, 4), shares, st.integers(0, 150), st.sampled_from(UPSCALERS))
+            ),
             vae=draw(st.just("") | model_names),
             eta=draw(st.none() | shares),
             ensd=draw(seeds),
@@ -67,15 +83,13 @@ def requests(draw: st.DrawFn) -> Request:
             clip_skip=draw(st.integers(1, 12)),
             emphasis=draw(st.sampled_from(EMPHASES)),
         )
-    except BadRequest:  # a sampler with a schedule in its name and another one beside it
+    except BadRequest:  # hires fix of what is large already
         assume(False)
-    assume(not request.sampler.endswith(tuple(SCHEDULES)) or not request.schedule or request.sampler == "DDIM")
     if not any(sign in request.prompt + request.negative for sign in "(["):
         request = replace(request, emphasis="Original")  # nothing is weighed
     assume(not parse_prompt(request.prompt).adapters)  # the engine has taken the tags out
     if request.adapters:
         request = replace(request, prompt=request.prompt.strip(" "))  # as taking tags out leaves it
-    assume(f"{request.sampler} {request.schedule}" not in SAMPLERS)
     return request
 
 
