@@ -1,5 +1,5 @@
-"""python -m bot [run|sandbox|doctor|db|backup|restore]: without a word it runs on Discord, or without a token in the
-sandbox.
+"""python -m bot [run|sandbox|doctor|db|backup|restore|alive]: without a word it runs on Discord, or, without a token, in
+the sandbox.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ COMMANDS = {
     "doctor": "try everything that a start needs, and say what to do where it fails",
     "db": "make the database, or bring it to the newest revision",
     "backup": "write everything in the data folder to one file, FILE; the bot may run meanwhile",
+    "alive": "ask the bot that runs with this configuration whether it does; for containers, see [health]",
     "restore": "put a backup, FILE, in the place of the data folder; what was there is kept beside it",
 }
 
@@ -84,6 +85,8 @@ async def _perform(command: str | None, path: str | None, file: Path | None, lev
             return await _run(config)
         case "db":
             return await _database(config)
+        case "alive":
+            return await _alive(config)
         case _:
             logging.getLogger("discord").setLevel(logging.ERROR)  # SimCord tries discord.py out, which warns of nothing
             from .sandbox import run_sandbox
@@ -110,6 +113,15 @@ async def _database(config: BotConfig) -> int:
     async with open_store(None, config.folder):
         print(f"{config.folder / 'loraloom.db'} is at the newest revision.")
     return 0
+
+
+async def _alive(config: BotConfig) -> int:
+    from .health import answers
+
+    if not config.health.port:
+        print("[health] port is 0, so nobody can be asked.")
+        return 0
+    return 0 if await answers(config.health.port) else EXIT_FAILED
 
 
 def _back_up(config: BotConfig, file: Path) -> int:

@@ -182,7 +182,7 @@ def load_config(path: Path | str | None = None) -> BotConfig:
     config = _parse(file) if named or file.exists() else BotConfig()
     if folder := os.environ.get("LORALOOM_DATA"):
         config = replace(config, data=replace(config.data, folder=Path(folder)))
-    if token := os.environ.get("LORALOOM_TOKEN"):
+    if token := _token():
         config = replace(config, discord=Discord(token=token.strip()))
     if api := os.environ.get("LORALOOM_DISCORD_API"):
         config = replace(config, discord_api=_loopback(api, config.discord.token))
@@ -192,6 +192,17 @@ def load_config(path: Path | str | None = None) -> BotConfig:
             f"{file}, [engine] model: no model is called {config.engine.model!r}; add it to [engine.models]."
         )
     return config
+
+
+def _token() -> str:
+    """From the environment, or from the file it names, as systemd's credentials and containers' secrets have it."""
+    name = os.environ.get("LORALOOM_TOKEN_FILE")
+    if not name:
+        return os.environ.get("LORALOOM_TOKEN", "")
+    try:
+        return Path(name).read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"environment, LORALOOM_TOKEN_FILE: {name} cannot be read ({error.strerror}).") from error
 
 
 def _parse(file: Path) -> BotConfig:

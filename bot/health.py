@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
+import aiohttp
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from .client import Bot
 
 LOOP_EVERY = 0.5  # seconds between looks at how late the event loop is
+PATIENCE = 5.0  # seconds that a bot has to answer
 BUCKETS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)  # seconds
 
 
@@ -96,6 +98,17 @@ class Health:
             asked = time.monotonic()
             await asyncio.sleep(LOOP_EVERY)
             self._lag.observe(max(0.0, time.monotonic() - asked - LOOP_EVERY))
+
+
+async def answers(port: int) -> bool:
+    """Whether a bot on this machine says at this port that it is live."""
+    patience = aiohttp.ClientTimeout(total=PATIENCE)
+    url = f"http://127.0.0.1:{port}/live"
+    try:
+        async with aiohttp.ClientSession(timeout=patience) as session, session.get(url) as answer:
+            return answer.status == 200
+    except (aiohttp.ClientError, TimeoutError):
+        return False
 
 
 @asynccontextmanager

@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from bot.config import ConfigError
-from bot.health import served
+from bot.health import answers, served
 from bot.orders import StorageFull
 from bot.store import Store
 from tests.bot.worlds import world
@@ -31,6 +31,8 @@ async def test_a_bot_at_work_is_live_and_ready(port: int, tmp_path: Path) -> Non
     async with world(tmp_path) as here, served(here.bot, port):
         assert await asked(port, "live") == (200, "live\n")
         assert await asked(port, "ready") == (200, "ready\n")
+        assert await answers(port)
+    assert not await answers(port)
 
 
 async def test_an_engine_that_is_gone_makes_it_unready_but_not_dead(port: int, tmp_path: Path) -> None:
