@@ -1,6 +1,4 @@
-"""python -m bot [run|sandbox|doctor|db|backup|restore|alive]: without a word it runs on Discord, or, without a token, in
-the sandbox.
-"""
+"""python -m bot [run|sandbox|doctor|db|backup|restore|alive]: run on Discord; without a token, in the sandbox."""
 
 from __future__ import annotations
 
