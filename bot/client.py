@@ -72,6 +72,7 @@ class Bot(commands.Bot):
         self.config = config
         self.simulated = simulated
         self.questions = Questions()
+        self.owners: frozenset[int] = frozenset(config.discord.owners)
         self._fleet = fleet
         self._open = AsyncExitStack()
         self._parts: Parts | None = None
@@ -94,9 +95,19 @@ class Bot(commands.Bot):
         self._parts = await self._open.enter_async_context(open_parts(self.config, DiscordPoster(self), self._fleet))
         for extension in EXTENSIONS:
             await self.load_extension(extension)
+        self.owners |= await self._owners()
         await self.sync_if_changed()
         if not self.simulated:
             await self.start_work()
+
+    async def _owners(self) -> frozenset[int]:
+        """Whom Discord names as the application's owners: a person, or the members of its team who may govern it."""
+        application = await self.application_info()
+        if application.team is None:
+            return frozenset({application.owner.id})
+        governing = (discord.TeamMemberRole.admin, discord.TeamMemberRole.developer)
+        members = (member for member in application.team.members if member.role in governing)
+        return frozenset({application.team.owner_id or application.owner.id, *(member.id for member in members)})
 
     async def serve(self, token: str) -> None:
         """Connected to Discord until cancelled; then nothing new is taken and what runs is drawn to its end.

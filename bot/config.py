@@ -31,9 +31,13 @@ class ConfigError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Discord:
-    """[discord]. Without a token the bot runs in the sandbox."""
+    """[discord]. Without a token the bot runs in the sandbox.
+
+    `owners` are IDs of people who govern the whole bot, beside those whom Discord names as its owners.
+    """
 
     token: str = field(default="", repr=False)
+    owners: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,7 +187,7 @@ def load_config(path: Path | str | None = None) -> BotConfig:
     if folder := os.environ.get("LORALOOM_DATA"):
         config = replace(config, data=replace(config.data, folder=Path(folder)))
     if token := _token():
-        config = replace(config, discord=Discord(token=token.strip()))
+        config = replace(config, discord=replace(config.discord, token=token.strip()))
     if api := os.environ.get("LORALOOM_DISCORD_API"):
         config = replace(config, discord_api=_loopback(api, config.discord.token))
     config = _settle_paths(config, file.parent)

@@ -7,6 +7,7 @@
     ├── TooLate         the job is past the point where it can be cancelled, a question answered or forgotten
     ├── NotInMix        a new weight for an adapter that the job did not use
     ├── CellUnknown     a cell that the job's sheet does not have
+    ├── Forbidden       not for this person, or not in this place
     ├── Closing         the bot is ending or an admin has closed the line; nothing new is taken
     └── StorageError    what was asked could not be written down, and nothing of it was
         ├── StorageBusy     something else holds the database; it will be free again
@@ -44,6 +45,10 @@ class NotInMix(OrderError):
 
 class CellUnknown(OrderError):
     """A cell that the job's sheet does not have."""
+
+
+class Forbidden(OrderError):
+    """Not for this person, or not in this place."""
 
 
 class Closing(OrderError):

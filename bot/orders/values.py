@@ -35,7 +35,11 @@ UNFINISHED = frozenset(state for state in JobState if not state.final)
 
 @dataclass(frozen=True, slots=True)
 class Who:
-    """Who asks, and where. `guild_id` is None in a direct message."""
+    """Who asks, and where. `guild_id` is None in a direct message.
+
+    `moderator` manages messages in that server, `admin` the server itself, `owner` runs this bot. `adult` is whether
+    the place is age-restricted, `locale` the language their Discord speaks ("en-US", "zh-CN"; "": not told).
+    """
 
     member_id: int
     name: str
@@ -43,6 +47,10 @@ class Who:
     channel_id: int
     moderator: bool = False
     roles: frozenset[int] = frozenset()
+    admin: bool = False
+    owner: bool = False
+    adult: bool = False
+    locale: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,9 +190,21 @@ class Queue:
     left: float | None = None  # seconds of drawing that the asker may still order today
 
 
+class Triggers(StrEnum):
+    """Which of an adapter's trigger words are added to a prompt that does not hold them."""
+
+    NONE = "none"
+    CHOSEN = "chosen"
+    ALL = "all"
+
+
 @dataclass(frozen=True, slots=True)
 class CatalogEntry:
-    """An adapter as members see it. `owner_id` None: built in. `info` is what its file says."""
+    """An adapter as members see it. `owner_id` None: built in. `info` is what its file says.
+
+    `weight` is the one used where none is given, `least` and `most` what its owner recommends (None: not said).
+    `credit` names the maker and outlives forks. `stars` is the mean of `ratings` ratings, 0 without any.
+    """
 
     id: int
     name: str
@@ -194,6 +214,33 @@ class CatalogEntry:
     info: AdapterInfo
     created_at: datetime
     uses: int = 0
+    alias: str = ""
+    weight: float = 1.0
+    least: float | None = None
+    most: float | None = None
+    triggers: Triggers = Triggers.NONE
+    chosen: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    description: str = ""
+    nsfw: bool = False
+    real_person: bool = False
+    credit: str = ""
+    license: str = ""
+    forked_from: int | None = None
+    stars: float = 0.0
+    ratings: int = 0
+    favourites: int = 0
+
+    @property
+    def short_id(self) -> str:
+        """What commands carry in place of the name: "#12"; `read_short_id` is the inverse."""
+        return f"#{self.id}"
+
+
+def read_short_id(text: str) -> int | None:
+    """The id of an entry that is written as `CatalogEntry.short_id`; None for everything else."""
+    digits = text.strip()[1:]
+    return int(digits) if text.strip().startswith("#") and digits.isascii() and digits.isdecimal() else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -244,7 +244,7 @@ class JobRows:
             return tuple(self._job(row) for row in rows)
 
     def _job(self, row: JobRow, image: bytes | None = None, mask: bytes | None = None) -> Job:
-        who = Who(row.member_id, row.member_name, row.guild_id, row.channel_id)
+        who = Who(row.member_id, row.member_name, row.guild_id, row.channel_id, adult=row.adult, locale=row.locale)
         request = from_json(row.request, image, mask)
         order = Order(row.interaction_id, row.application_id, row.token, row.asked_at, who, request, row.parent_job)
         return Job(
@@ -306,6 +306,8 @@ def _row(order: Order, charge: float, now: datetime) -> JobRow:
         told=False,
         sentence="",
         report=[],
+        locale=order.who.locale,
+        adult=order.who.adult,
         asked_at=order.created_at,
         created_at=now,
         updated_at=now,

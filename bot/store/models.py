@@ -21,10 +21,11 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    false,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
-from ..orders.values import JobState
+from ..orders.values import JobState, Triggers
 
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -91,8 +92,159 @@ class EntryRow(Base):
     sha256: Mapped[str] = mapped_column(ForeignKey("adapter_files.sha256"), index=True)
     created_at: Mapped[datetime]
     uses: Mapped[int]
+    alias: Mapped[str] = mapped_column(String(200), server_default="", default="")
+    alias_folded: Mapped[str] = mapped_column(String(200), server_default="", default="", index=True)
+    weight: Mapped[float] = mapped_column(Float, server_default="1", default=1.0)
+    least: Mapped[float | None] = mapped_column(Float)
+    most: Mapped[float | None] = mapped_column(Float)
+    trigger_policy: Mapped[Triggers] = mapped_column(
+        Enum(Triggers, native_enum=False, length=8, values_callable=lambda kinds: [kind.value for kind in kinds]),
+        server_default="none",
+        default=Triggers.NONE,
+    )
+    chosen: Mapped[list[Any]] = mapped_column(server_default="[]", default=list)
+    description: Mapped[str] = mapped_column(Text, server_default="", default="")
+    nsfw: Mapped[bool] = mapped_column(server_default=false(), default=False)
+    real_person: Mapped[bool] = mapped_column(server_default=false(), default=False)
+    credit: Mapped[str] = mapped_column(Text, server_default="", default="")
+    license: Mapped[str] = mapped_column(Text, server_default="", default="")
+    forked_from: Mapped[int | None] = mapped_column(Integer)  # no foreign key: what it names may be gone
+    stars: Mapped[float] = mapped_column(Float, server_default="0", default=0.0)
+    ratings: Mapped[int] = mapped_column(server_default="0", default=0)
+    favourites: Mapped[int] = mapped_column(server_default="0", default=0)
 
     file: Mapped[FileRow] = relationship(lazy="joined", innerjoin=True)
+    tags: Mapped[list[TagRow]] = relationship(
+        lazy="selectin", order_by="TagRow.tag", cascade="all, delete-orphan", passive_deletes=True
+    )
+
+
+class TagRow(Base):
+    """One word under which an entry is found, in lower case."""
+
+    __tablename__ = "entry_tags"
+
+    entry_id: Mapped[int] = mapped_column(ForeignKey("catalog_entries.id", ondelete="CASCADE"), primary_key=True)
+    tag: Mapped[str] = mapped_column(String(40), primary_key=True, index=True)
+
+
+class OriginRow(Base):
+    """Where an entry's file came from, as bot.importing.Provenance writes it; outlives the source.
+
+    `at_source` is what became of it there when it was last asked, "" while it is as it was.
+    """
+
+    __tablename__ = "entry_origins"
+
+    entry_id: Mapped[int] = mapped_column(ForeignKey("catalog_entries.id", ondelete="CASCADE"), primary_key=True)
+    value: Mapped[str] = mapped_column(Text)
+    at_source: Mapped[str] = mapped_column(Text)
+    checked_at: Mapped[datetime]
+
+
+class SampleRow(Base):
+    """A sample picture of an entry, a file in `previews/`: from its source, drawn here, or sent with a review."""
+
+    __tablename__ = "entry_samples"
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    entry_id: Mapped[int] = mapped_column(ForeignKey("catalog_entries.id", ondelete="CASCADE"), index=True)
+    kind: Mapped[str] = mapped_column(String(8))  # source | drawn | review
+    member_id: Mapped[int | None]  # whose review it is of
+    file: Mapped[str] = mapped_column(String(100))
+    width: Mapped[int]
+    height: Mapped[int]
+    mature: Mapped[bool]
+
+
+class FavouriteRow(Base):
+    """A member keeps an entry within reach."""
+
+    __tablename__ = "favourites"
+
+    member_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    entry_id: Mapped[int] = mapped_column(ForeignKey("catalog_entries.id", ondelete="CASCADE"), primary_key=True)
+
+
+class RatingRow(Base):
+    """What one member says of one entry: 1 to 5 stars, and words."""
+
+    __tablename__ = "ratings"
+
+    entry_id: Mapped[int] = mapped_column(ForeignKey("catalog_entries.id", ondelete="CASCADE"), primary_key=True)
+    member_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    guild_id: Mapped[int | None]
+    stars: Mapped[int]
+    words: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime]
+
+
+class ReportRow(Base):
+    """Somebody asks the moderators to look at an entry or a result. Open while `outcome` is empty."""
+
+    __tablename__ = "reports"
+    __table_args__ = (Index(None, "guild_id", "outcome"),)
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    guild_id: Mapped[int | None]
+    member_id: Mapped[int | None]  # None: the one who reported has been forgotten
+    entry_id: Mapped[int | None] = mapped_column(ForeignKey("catalog_entries.id", ondelete="SET NULL"))
+    job_id: Mapped[str | None] = mapped_column(ForeignKey("jobs.id", ondelete="SET NULL"))
+    subject: Mapped[str] = mapped_column(String(200))  # its name then
+    sha256: Mapped[str] = mapped_column(String(64))
+    reason: Mapped[str] = mapped_column(String(40))
+    words: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime]
+    outcome: Mapped[str] = mapped_column(String(40))
+    decided_by: Mapped[int | None]
+    decided_at: Mapped[datetime | None]
+
+
+class BanRow(Base):
+    """A file, or tensors under any name, that may not be kept or used: in one server, or anywhere (`guild_id` 0)."""
+
+    __tablename__ = "bans"
+
+    hash: Mapped[str] = mapped_column(String(64), primary_key=True)
+    guild_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    name: Mapped[str] = mapped_column(String(200))
+    reason: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime]
+
+
+class QuarantineRow(Base):
+    """A file that is not drawn with until an owner lets it: it made pictures fail, or steps slow."""
+
+    __tablename__ = "quarantine"
+
+    sha256: Mapped[str] = mapped_column(ForeignKey("adapter_files.sha256", ondelete="CASCADE"), primary_key=True)
+    reason: Mapped[str] = mapped_column(Text)
+    by_hand: Mapped[bool]
+    created_at: Mapped[datetime]
+
+
+class RunningRow(Base):
+    """How drawing with one file went: how often, how often it failed and for how many people, seconds a step."""
+
+    __tablename__ = "adapter_running"
+
+    sha256: Mapped[str] = mapped_column(ForeignKey("adapter_files.sha256", ondelete="CASCADE"), primary_key=True)
+    draws: Mapped[int]
+    failures: Mapped[int]
+    failed_for: Mapped[list[Any]]  # people.id of the last failures
+    seconds_per_step: Mapped[float] = mapped_column(Float)
+    base_seconds_per_step: Mapped[float] = mapped_column(Float)
+    pinned: Mapped[bool]
+
+
+class SettingsRow(Base):
+    """What a server, a channel or a member has chosen: `scope` is "server:1", "channel:2" or "member:3"."""
+
+    __tablename__ = "settings"
+
+    scope: Mapped[str] = mapped_column(String(40), primary_key=True)
+    value: Mapped[dict[str, Any]]
+    changed_at: Mapped[datetime]
 
 
 class JobRow(Base):
@@ -131,6 +283,8 @@ class JobRow(Base):
     report: Mapped[list[Any]]
     seconds: Mapped[float | None] = mapped_column(Float)
     charge: Mapped[float] = mapped_column(Float)
+    locale: Mapped[str] = mapped_column(String(10), server_default="", default="")
+    adult: Mapped[bool] = mapped_column(server_default=false(), default=False)
     asked_at: Mapped[datetime]
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]

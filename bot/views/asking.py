@@ -21,17 +21,37 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_AGE_RESTRICTABLE = (
+    discord.TextChannel,
+    discord.VoiceChannel,
+    discord.StageChannel,
+    discord.ForumChannel,
+    discord.Thread,
+)
 PATIENCE = 1.5  # seconds, of the 3 that Discord waits for a first answer
 
 Interaction: TypeAlias = "discord.Interaction[Bot]"
 
 
 def who(interaction: Interaction) -> Who:
-    guild_id = interaction.guild_id
-    moderator = guild_id is not None and interaction.permissions.manage_messages
-    channel_id = interaction.channel_id or 0  # 0: an interaction without a channel, which Discord does not send
-    roles = frozenset(role.id for role in getattr(interaction.user, "roles", ()))
-    return Who(interaction.user.id, interaction.user.display_name, guild_id, channel_id, moderator, roles)
+    in_guild, rights = interaction.guild_id is not None, interaction.permissions
+    return Who(
+        interaction.user.id,
+        interaction.user.display_name,
+        interaction.guild_id,
+        interaction.channel_id or 0,  # 0: an interaction without a channel, which Discord does not send
+        moderator=in_guild and rights.manage_messages,
+        roles=frozenset(role.id for role in getattr(interaction.user, "roles", ())),
+        admin=in_guild and rights.manage_guild,
+        owner=interaction.user.id in interaction.client.owners,
+        adult=_is_adult(interaction.channel),
+        locale=interaction.locale.value,
+    )
+
+
+def _is_adult(channel: object) -> bool:
+    """Whether Discord lets only adults into the channel; of a thread its parent says so. Unknown is no."""
+    return isinstance(channel, _AGE_RESTRICTABLE) and channel.is_nsfw()
 
 
 def press(interaction: Interaction) -> Press:

@@ -1,0 +1,63 @@
+"""Who may do what: one table over every command, asked before a command runs and again where it takes effect."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import IntEnum
+from types import MappingProxyType
+
+from .errors import Forbidden
+from .values import Who
+
+
+class Right(IntEnum):
+    """What a person must be, each including the ones before."""
+
+    MEMBER = 0
+    MODERATOR = 1  # manages messages in this server
+    ADMIN = 2  # manages this server
+    OWNER = 3  # runs this bot
+
+
+_NEEDED = {
+    Right.MODERATOR: "This is for people who may manage messages in this server.",
+    Right.ADMIN: "This is for people who may manage this server.",
+    Right.OWNER: "This is for the people who run this bot.",
+}
+
+COMMANDS: Mapping[str, Right] = MappingProxyType(
+    {
+        "imagine": Right.MEMBER,
+        "grid": Right.MEMBER,
+        "history": Right.MEMBER,
+        "queue": Right.MEMBER,
+        "metadata": Right.MEMBER,
+        "Read metadata": Right.MEMBER,
+        "lora list": Right.MEMBER,
+        "lora info": Right.MEMBER,
+    }
+)
+"""Every command by its qualified name. A command that is not here is refused to everybody, and a test finds it."""
+
+
+def right_of(who: Who) -> Right:
+    """The most that this person may do in this place."""
+    if who.owner:
+        return Right.OWNER
+    if who.admin:
+        return Right.ADMIN
+    return Right.MODERATOR if who.moderator else Right.MEMBER
+
+
+def require(who: Who, right: Right) -> None:
+    """Returns for a person with that right. Raises Forbidden."""
+    if right_of(who) < right:
+        raise Forbidden(_NEEDED[right])
+
+
+def require_command(who: Who, name: str) -> None:
+    """Returns for a person who may use the command of that qualified name. Raises Forbidden."""
+    right = COMMANDS.get(name)
+    if right is None:
+        raise Forbidden("This command is for nobody until it is said whom it is for.")
+    require(who, right)
