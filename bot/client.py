@@ -21,8 +21,10 @@ from engine import Fleet
 from .compose import Parts, open_parts
 from .config import BotConfig
 from .jobs import Runner
-from .orders import Orders
+from .orders import Forbidden, Orders
+from .orders.rights import require_command
 from .replies import answer_error
+from .views import asking
 from .views.grid import Questions
 from .views.poster import DiscordPoster
 
@@ -54,6 +56,16 @@ class EngineBroken(Exception):
 
 
 class Tree(app_commands.CommandTree["Bot"]):
+    async def interaction_check(self, interaction: discord.Interaction[Any], /) -> bool:
+        """Discord asks servers who may use what; here it is asked again, whatever they have answered."""
+        if interaction.type is discord.InteractionType.application_command and interaction.command is not None:
+            try:
+                require_command(asking.who(interaction), interaction.command.qualified_name)
+            except Forbidden as error:
+                await answer_error(interaction, error)
+                return False
+        return True
+
     async def on_error(self, interaction: discord.Interaction[Any], error: app_commands.AppCommandError, /) -> None:
         await answer_error(interaction, error)
 

@@ -29,6 +29,7 @@ from engine import (
 )
 
 from ..orders.errors import StorageError
+from ..orders.gate import Gate
 from ..orders.values import Job, JobState, Ticket
 from .outbox import Outbox
 from .poster import Poster
@@ -72,11 +73,13 @@ class Runner:
         scheduler: Scheduler,
         poster: Poster,
         *,
+        gate: Gate | None = None,
         model: str = BUILTIN,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._jobs = store.jobs
+        self._gate = gate or Gate(store)
         self._fleet = fleet
         self._scheduler = scheduler
         self._outbox = Outbox(store, poster, sleep)
@@ -261,9 +264,14 @@ class Runner:
                 log.debug("%d jobs wait for a worker", len(self._scheduler))
 
     async def _assign(self, waiting: Waiting, worker: WorkerId) -> None:
-        """The job runs on the worker, unless it was cancelled meanwhile."""
+        """The job runs on the worker, unless it was cancelled meanwhile, or may not be drawn any more."""
         run = self._runs[waiting.job] = _Run(waiting, worker)
         job = await self._jobs.start(waiting.job)
+        objection = "" if job is None else await self._gate.objection(job)
+        if job is not None and objection:
+            del self._runs[waiting.job]
+            await self._fail(job, objection, None)
+            return
         if job is None or run.cancelled:
             del self._runs[waiting.job]
             return

@@ -6,6 +6,7 @@ from .desk import Line, Orders
 from .errors import (
     CellUnknown,
     Closing,
+    Forbidden,
     JobUnknown,
     NotInMix,
     OrderError,
@@ -16,6 +17,7 @@ from .errors import (
     StorageFull,
     TooLate,
 )
+from .gate import Gate, Rule
 from .replay import Replay
 from .values import (
     AuditEntry,
@@ -39,6 +41,8 @@ __all__ = [
     "CatalogEntry",
     "CellUnknown",
     "Closing",
+    "Forbidden",
+    "Gate",
     "Job",
     "JobState",
     "JobUnknown",
@@ -54,6 +58,7 @@ __all__ = [
     "QueueFull",
     "QuotaSpent",
     "Replay",
+    "Rule",
     "StorageBusy",
     "StorageError",
     "StorageFull",

@@ -25,6 +25,7 @@ from engine import (
 )
 
 from .errors import CellUnknown, Closing, JobUnknown, NotInMix, StorageError, StorageFull, TooLate
+from .gate import Gate
 from .replay import Replay, replay
 from .values import Bounds, CatalogEntry, Job, Order, Page, Press, Price, Queue, Ticket, Who
 
@@ -59,8 +60,11 @@ class Line(Protocol):
 class Orders:
     """Every method is one thing a member can ask for. `cells` is how many cells a grid may have."""
 
-    def __init__(self, store: Store, line: Line, bounds: Bounds | None = None, *, cells: int = 36) -> None:
+    def __init__(
+        self, store: Store, line: Line, bounds: Bounds | None = None, *, cells: int = 36, gate: Gate | None = None
+    ) -> None:
         self._store = store
+        self._gate = gate or Gate(store)
         self._line = line
         self._bounds = bounds or Bounds()
         self._cells = cells
@@ -87,9 +91,10 @@ class Orders:
             raise Closing(self._closed)
         if self.room() < LEAST_ROOM:
             raise StorageFull("The disk of the bot is almost full, so nothing new is drawn until its owner makes room.")
-        request, entry_ids = await self._resolved(order.request, order.who)
+        request, entries = await self._resolved(order.request, order.who)
         order = replace(order, request=request)
         charge = self._line.price(request)
+        entry_ids = {entry.id for entry in entries}
         job = await self._store.jobs.record(order, self._bounds, charge=charge, entry_ids=entry_ids)
         return replace(self._line.ticket(job), notes=job.request.notes, left=await self._left(order.who))
 
@@ -205,8 +210,9 @@ class Orders:
             raise _unknown()
         return job
 
-    async def _resolved(self, request: Request, who: Who) -> tuple[Request, set[int]]:
-        """The request with every adapter found in the catalog and fitting the base model, and the entries' ids.
+    async def _resolved(self, request: Request, who: Who) -> tuple[Request, tuple[CatalogEntry, ...]]:
+        """The request with every adapter found in the catalog and fitting the base model, and their entries, all of
+        which this person may have drawn here.
 
         What only a tag of the prompt asks for and cannot be used is left out, with a note.
         """
@@ -214,24 +220,26 @@ class Orders:
         family = self._line.family(request.model)
         mix: dict[str, AdapterUse] = {}
         refused: list[tuple[AdapterUse, EngineError]] = []
-        entry_ids: set[int] = set()
+        entries: list[CatalogEntry] = []
         for place, use in enumerate(request.adapters):
             try:
                 entry = await self._entry(use, who)
                 _require_fit(entry, family)
                 _add(mix, replace(use, name=entry.name, sha256=entry.info.sha256))
-                entry_ids.add(entry.id)
+                entries.append(entry)
             except (AdapterError, BadRequest) as error:
                 if place < listed:
                     raise
                 refused.append((use, error))
         if request.grid is not None:
             grid, more = await self._resolved_grid(request, request.grid, who)
-            request, entry_ids = replace(request, grid=grid), entry_ids | more
-        return left_out(replace(request, adapters=tuple(mix.values())), refused), entry_ids
+            request, entries = replace(request, grid=grid), [*entries, *more]
+        request = left_out(replace(request, adapters=tuple(mix.values())), refused)
+        await self._gate.admit(request, entries, who)
+        return request, tuple(entries)
 
-    async def _resolved_grid(self, request: Request, grid: Grid, who: Who) -> tuple[Grid, set[int]]:
-        """The grid with the adapters that its axes name, found like the others, and the entries' ids."""
+    async def _resolved_grid(self, request: Request, grid: Grid, who: Who) -> tuple[Grid, list[CatalogEntry]]:
+        """The grid with the adapters that its axes name, found like the others, and their entries."""
         if len(grid) > self._cells:
             raise BadRequest(f"This grid has {len(grid)} cells; {self._cells} is the most here.")
         known = {use.name.casefold(): use for use in (*request.adapters, *grid.adapters)}
@@ -242,7 +250,7 @@ class Orders:
         uses = tuple(
             AdapterUse(name, sha256=entry.info.sha256) for name, entry in zip(grid.names, entries, strict=True)
         )
-        return replace(grid, adapters=uses), {entry.id for entry in entries}
+        return replace(grid, adapters=uses), entries
 
     async def _entry(self, use: AdapterUse, who: Who) -> CatalogEntry:
         """By content where the hash is known, so that an old job draws with the file it drew with."""

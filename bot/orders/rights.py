@@ -33,8 +33,29 @@ COMMANDS: Mapping[str, Right] = MappingProxyType(
         "queue": Right.MEMBER,
         "metadata": Right.MEMBER,
         "Read metadata": Right.MEMBER,
-        "lora list": Right.MEMBER,
-        "lora info": Right.MEMBER,
+        **dict.fromkeys(
+            (
+                *("lora list", "lora browse", "lora search", "lora info", "lora add", "lora edit", "lora share"),
+                *("lora fork", "lora favourite", "lora remove", "lora rate", "lora report", "Report"),
+                *("model list", "settings me", "privacy export", "privacy delete"),
+            ),
+            Right.MEMBER,
+        ),
+        **dict.fromkeys(("moderate reports", "moderate takedown", "moderate restore", "admin queue"), Right.MODERATOR),
+        **dict.fromkeys(
+            (
+                *("adapter list", "adapter stats", "adapter ban", "adapter unban"),
+                *("model use", "settings server", "settings channel", "admin limits", "admin audit"),
+            ),
+            Right.ADMIN,
+        ),
+        **dict.fromkeys(
+            (
+                *("adapter load", "adapter unload", "adapter pin", "adapter unpin", "adapter warm"),
+                *("adapter quarantine", "model add", "model remove", "admin drain", "admin resume"),
+            ),
+            Right.OWNER,
+        ),
     }
 )
 """Every command by its qualified name. A command that is not here is refused to everybody, and a test finds it."""

@@ -247,6 +247,29 @@ class SettingsRow(Base):
     changed_at: Mapped[datetime]
 
 
+class ModelRow(Base):
+    """A base model that was added while the bot ran; those of the configuration are not here."""
+
+    __tablename__ = "base_models"
+
+    name: Mapped[str] = mapped_column(String(40), primary_key=True)
+    source: Mapped[str] = mapped_column(Text)
+    added_at: Mapped[datetime]
+
+
+class QuestionRow(Base):
+    """A card that waits for its owner: what its buttons mean. They carry the id alone; answered, the row is gone."""
+
+    __tablename__ = "questions"
+
+    id: Mapped[str] = mapped_column(String(22), primary_key=True)
+    member_id: Mapped[int]
+    guild_id: Mapped[int | None]
+    kind: Mapped[str] = mapped_column(String(16))
+    value: Mapped[dict[str, Any]]
+    expires_at: Mapped[datetime] = mapped_column(UtcTime, index=True)
+
+
 class JobRow(Base):
     """One order and what became of it. `told`: its member has been shown how it ended.
 
@@ -285,6 +308,7 @@ class JobRow(Base):
     charge: Mapped[float] = mapped_column(Float)
     locale: Mapped[str] = mapped_column(String(10), server_default="", default="")
     adult: Mapped[bool] = mapped_column(server_default=false(), default=False)
+    mature: Mapped[bool] = mapped_column(server_default=false(), default=False)
     asked_at: Mapped[datetime]
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]

@@ -21,6 +21,7 @@ from .integrity import check, newest
 from .jobs import JobRows, utc_now
 from .lock import locked
 from .migrate import upgrade
+from .questions import Questions
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class Store:
     jobs: JobRows
     catalog: Catalog
     audit: Audit
+    questions: Questions
     adapters_folder: Path
     connections: Database
 
@@ -65,7 +67,8 @@ async def open_store(
         connections = Database(url)
         try:
             jobs, catalog = JobRows(connections, pictures, now), Catalog(connections, adapters, now)
-            yield Store(jobs, catalog, Audit(connections, now), adapters.folder, connections)
+            audit, questions = Audit(connections, now), Questions(connections, now)
+            yield Store(jobs, catalog, audit, questions, adapters.folder, connections)
         finally:
             await connections.aclose()
 

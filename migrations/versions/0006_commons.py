@@ -23,6 +23,8 @@ TABLES = (  # in the order they are made
     "quarantine",
     "adapter_running",
     "settings",
+    "base_models",
+    "questions",
 )
 
 
@@ -140,6 +142,24 @@ def upgrade() -> None:
         sa.Column("changed_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("scope", name="pk_settings"),
     )
+    op.create_table(
+        "base_models",
+        sa.Column("name", sa.String(length=40), nullable=False),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("added_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("name", name="pk_base_models"),
+    )
+    op.create_table(
+        "questions",
+        sa.Column("id", sa.String(length=22), nullable=False),
+        sa.Column("member_id", sa.BigInteger(), nullable=False),
+        sa.Column("guild_id", sa.BigInteger(), nullable=True),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("value", sa.JSON(), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_questions"),
+    )
+    op.create_index("ix_questions_expires_at", "questions", ["expires_at"])
 
 
 def downgrade() -> None:
@@ -193,4 +213,5 @@ def _of_jobs() -> tuple[sa.Column[Any], ...]:
     return (
         sa.Column("locale", sa.String(length=10), nullable=False, server_default=""),
         sa.Column("adult", sa.Boolean(), nullable=False, server_default=sa.false()),
+        sa.Column("mature", sa.Boolean(), nullable=False, server_default=sa.false()),
     )

@@ -1,0 +1,58 @@
+"""What may be drawn, for whom and where: rules asked when a job is ordered, when it begins and when it is shown.
+
+In between an adapter may have been banned or taken back, a channel be no longer for adults, a setting be another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from engine import AdapterError, Request
+
+from .errors import OrderError, StorageError
+from .values import CatalogEntry, Job, Who
+
+if TYPE_CHECKING:
+    from ..store import Store
+
+
+class Rule(Protocol):
+    """Raises OrderError or the engine's AdapterError where this person may not have this drawn in this place."""
+
+    async def __call__(self, request: Request, entries: Sequence[CatalogEntry], who: Who) -> None: ...
+
+
+class Gate:
+    """Every rule has to let a request pass; the first that does not says why."""
+
+    def __init__(self, store: Store, rules: Iterable[Rule] = ()) -> None:
+        self._catalog = store.catalog
+        self._rules = tuple(rules)
+
+    async def admit(self, request: Request, entries: Sequence[CatalogEntry], who: Who) -> None:
+        """Returns for a request that may be drawn with these entries. Raises OrderError or AdapterError."""
+        for rule in self._rules:
+            await rule(request, entries, who)
+
+    async def objection(self, job: Job, who: Who | None = None) -> str:
+        """Why a job that was ordered may not be drawn or shown any more; "" while it may. `who`: its member as of now.
+
+        Raises StorageError.
+        """
+        who = who or job.order.who
+        grid = job.request.grid
+        uses = (*job.request.adapters, *(grid.adapters if grid is not None else ()))
+        entries = []
+        for use in uses:
+            entry = await self._catalog.find_file(who, use.sha256)
+            if entry is None:
+                return f"{use.name} is no longer here for you, so this is not drawn. Order it again without it."
+            entries.append(entry)
+        try:
+            await self.admit(job.request, entries, who)
+        except StorageError:
+            raise
+        except (OrderError, AdapterError) as objection:
+            return str(objection)
+        return ""
