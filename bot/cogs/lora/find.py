@@ -1,24 +1,17 @@
-"""/lora: which adapters there are, and what one of them is."""
+"""/lora list, info: which adapters there are, and what one of them is."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from discord import app_commands
 from discord.app_commands import Range, Transform
-from discord.ext import commands
 
-from ..views import asking, lists
-from .options import AdapterName
-
-if TYPE_CHECKING:
-    from ..client import Bot
-
+from ...views import asking, lists
+from ..options import AdapterName
 
 LISTED = 100  # more than one message holds, which says that there are more
 
 
-class Lora(commands.GroupCog, name="lora", description="The adapters you can draw with."):
+class Find:
     @app_commands.command(name="list", description="Lists the adapters you can draw with.")
     @app_commands.describe(search="A part of the name.")
     async def list_(self, interaction: asking.Interaction, search: Range[str, 0, 100] = "") -> None:
@@ -30,7 +23,3 @@ class Lora(commands.GroupCog, name="lora", description="The adapters you can dra
     async def info(self, interaction: asking.Interaction, name: Transform[str, AdapterName]) -> None:
         entry = await interaction.client.orders.adapter(asking.who(interaction), name)
         await interaction.response.send_message(view=lists.adapter(entry), ephemeral=True)
-
-
-async def setup(bot: Bot) -> None:
-    await bot.add_cog(Lora())
