@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from discord.ext import commands
 
-class Add:
+
+class Add(commands.Cog):
     """Commands of /lora."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from discord import app_commands
 from discord.app_commands import Range, Transform
+from discord.ext import commands
 
 from ...views import asking, lists
 from ..options import AdapterName
@@ -11,7 +12,7 @@ from ..options import AdapterName
 LISTED = 100  # more than one message holds, which says that there are more
 
 
-class Find:
+class Find(commands.Cog):
     @app_commands.command(name="list", description="Lists the adapters you can draw with.")
     @app_commands.describe(search="A part of the name.")
     async def list_(self, interaction: asking.Interaction, search: Range[str, 0, 100] = "") -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from discord.ext import commands
 
-class Share:
+
+class Share(commands.Cog):
     """Commands of /lora."""
