@@ -215,6 +215,7 @@ class FakePoster:
     """Remembers what it was asked to show. `outages` calls raise Unreachable first, `gone` raises Undeliverable."""
 
     outages: int = 0
+    unanswered: bool = False  # Discord knows of no answer
     gone: bool = False
     refuses_pictures: bool = False
     defect: Exception | None = None
@@ -222,6 +223,10 @@ class FakePoster:
     shown: list[tuple[str, Progress]] = field(default_factory=list)
     posts: list[tuple[Job, str]] = field(default_factory=list)
     closed: list[Job] = field(default_factory=list)
+
+    async def answered(self, job: Job) -> bool:
+        self._reach()
+        return not self.unanswered
 
     async def progress(self, job: Job, progress: Progress) -> None:
         if self.slow is not None:

@@ -33,6 +33,13 @@ class Outbox:
         self._sleep = sleep
         self.ended: Counter[JobState] = Counter()  # how many jobs came to which end, since the start
 
+    async def answered(self, job: Job) -> bool:
+        """Whether its member has read that the job is in line; True also where nobody can tell any more."""
+        try:
+            return await self._insist(lambda: self._poster.answered(job))
+        except Undeliverable:
+            return True
+
     async def progress(self, job: Job, progress: Progress) -> None:
         """The member has seen how far the job is, or will see the next step instead."""
         await self._poster.progress(job, progress)

@@ -228,6 +228,8 @@ class Runner:
     async def _take_up(self, job: Job, *, lost: bool = True) -> None:
         """The one next step of a job that was left. `lost`: by an earlier process, which it may have brought down."""
         match job.state:
+            case JobState.RECEIVED if lost:
+                self._spawn(job.id, self._take_up_received(job))
             case JobState.RECEIVED | JobState.ACKED:
                 await self._queue(job.id)
             case JobState.QUEUED:
@@ -241,6 +243,13 @@ class Runner:
                 self._spawn(job.id, self._outbox.post(job.id))
             case _:
                 self._spawn(job.id, self._outbox.close(job.id))
+
+    async def _take_up_received(self, job: Job) -> None:
+        """The job is in line if its member ever read that it would be; who read nothing has ordered again."""
+        if await self._outbox.answered(job):
+            await self._queue(job.id)
+        else:
+            await self._jobs.unanswered(job.id)
 
     def _enqueue(self, job: Job) -> None:
         if job.id not in self._scheduler:

@@ -92,6 +92,12 @@ class Catalog:
             await session.refresh(row)
             return _entry(row)
 
+    async def sweep(self) -> int:
+        """No adapter file is on the disk that no row knows of: what a crash left; gives how many there were."""
+        async with self._database.read() as session:
+            known = set(await session.scalars(select(FileRow.sha256)))
+        return await self._adapters.sweep(known)
+
     async def _files(self, who: Who, where: ColumnElement[bool]) -> tuple[CatalogEntry, ...]:
         """The nearest entry of each file."""
         async with self._database.read() as session:

@@ -214,6 +214,12 @@ class JobRows:
             await session.execute(_without_image(JobRow.finished_at < before))
         return await self._pictures.prune(before)
 
+    async def sweep(self) -> int:
+        """No picture is on the disk that no row knows of: what a crash left; gives how many there were."""
+        async with self._database.read() as session:
+            known = set(await session.scalars(select(PictureRow.file).where(PictureRow.deleted.is_(False))))
+        return await self._pictures.sweep(known)
+
     async def _finish(self, job_id: str, was: Collection[JobState], state: JobState, **values: Any) -> bool:
         return await self._move(job_id, was, state, finished_at=self._now(), **values)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -22,6 +23,8 @@ from .jobs import JobRows, utc_now
 from .lock import locked
 from .migrate import upgrade
 from .questions import Questions
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,8 @@ async def open_store(
 ) -> AsyncIterator[Store]:
     """The store in the folder `data`, its database at the newest revision. None: `loraloom.db` in that folder.
 
-    Nobody else has the folder meanwhile. Raises DataFolderError: in use, damaged, or made by a newer Loraloom.
+    Nobody else has the folder meanwhile, and no file lies in it that no row knows of.
+    Raises DataFolderError: in use, damaged, or made by a newer Loraloom.
     """
     with locked(data):
         file = data / "loraloom.db"
@@ -67,6 +71,8 @@ async def open_store(
         connections = Database(url)
         try:
             jobs, catalog = JobRows(connections, pictures, now), Catalog(connections, adapters, now)
+            if strays := await jobs.sweep() + await catalog.sweep():
+                log.info("Removed %d files that no row knows of; a crash had left them", strays)
             audit, questions = Audit(connections, now), Questions(connections, now)
             yield Store(jobs, catalog, audit, questions, adapters.folder, connections)
         finally:

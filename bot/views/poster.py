@@ -38,6 +38,22 @@ class DiscordPoster:
     def __init__(self, bot: discord.Client) -> None:
         self._bot = bot
 
+    async def answered(self, job: Job) -> bool:
+        if not _fresh(job):
+            return True
+        webhook = discord.Webhook.partial(job.order.application_id, job.order.token, client=self._bot)
+        with _translated(), contextlib.suppress(discord.Forbidden):
+            try:
+                await async_context.get().get_original_interaction_response(
+                    webhook.id, job.order.token, session=webhook.session
+                )
+            except discord.NotFound:
+                return False
+            except discord.HTTPException as error:
+                if error.status != 401:  # the token is over, which says nothing
+                    raise
+        return True
+
     async def progress(self, job: Job, progress: Progress) -> None:
         if not _fresh(job):
             return

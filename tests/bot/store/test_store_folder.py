@@ -238,3 +238,16 @@ async def test_a_full_disk_is_told_and_the_next_write_works(used: Path, database
     async with database.write() as session:
         await (await session.connection()).exec_driver_sql("PRAGMA max_page_count=1000000")
     await grow()
+
+
+async def test_what_a_crash_left_between_file_and_row_is_gone_after_the_next_start(used: Path) -> None:
+    """Half files and files that no row names go; everything that a row names stays."""
+    before = contents(used)
+    strays = [used / "pictures" / name for name in (".x1y2.part", "job-9-0.png")]
+    strays += [used / "adapters" / "ab" / name for name in (".x1y2.part", f"ab{'0' * 62}.safetensors")]
+    for stray in strays:
+        stray.parent.mkdir(exist_ok=True)
+        stray.write_bytes(b"left over")
+    async with open_store(None, used):
+        assert not [stray for stray in strays if stray.exists()]
+    assert contents(used) == before
