@@ -13,7 +13,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
-import aiohttp
 import discord
 from discord.http import handle_message_parameters
 from discord.webhook.async_ import async_context
@@ -22,6 +21,7 @@ from engine import Progress
 
 from ..jobs.poster import Undeliverable, Unreachable
 from ..orders import Job
+from ..replies import DELETED, OUTAGES
 from . import cards, pictures
 from .buttons import Action, JobButton
 
@@ -29,7 +29,6 @@ log = logging.getLogger(__name__)
 
 TOKEN_LIFE = timedelta(minutes=14)  # of the 15 that Discord gives
 LOOKED_THROUGH = 100  # messages, the newest of the channel
-_OUTAGES = (aiohttp.ClientError, ConnectionError, TimeoutError, discord.DiscordServerError, discord.RateLimited)
 
 
 class DiscordPoster:
@@ -47,8 +46,8 @@ class DiscordPoster:
                 await async_context.get().get_original_interaction_response(
                     webhook.id, job.order.token, session=webhook.session
                 )
-            except discord.NotFound:
-                return False
+            except discord.NotFound as error:
+                return error.code == DELETED
             except discord.HTTPException as error:
                 if error.status != 401:  # the token is over, which says nothing
                     raise
@@ -61,7 +60,7 @@ class DiscordPoster:
         card = cards.progress(job, progress, preview)
         try:
             await self._edit(job, card, [preview] if preview else [])
-        except (_Expired, Unreachable, discord.HTTPException, *_OUTAGES) as error:
+        except (_Expired, Unreachable, discord.HTTPException, *OUTAGES) as error:
             log.debug("Progress of job %s not shown: %s", job.id, error)
 
     async def post(self, job: Job, nonce: str) -> tuple[int, int]:
@@ -156,7 +155,7 @@ def _translated() -> Iterator[None]:
     """Discord's errors in the runner's words: worth another try, or never to be taken."""
     try:
         yield
-    except _OUTAGES as error:
+    except OUTAGES as error:
         raise Unreachable(str(error)) from error
     except discord.HTTPException as error:
         if error.status in (401, 429):

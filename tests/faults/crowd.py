@@ -99,6 +99,8 @@ class Crowd:
             shown = self.ends_of(job_id)
             found["ordered"] += 1
             found["acknowledged"] += acked
+            found["refused"] += not acked and ordered.answer is not None
+            found["never answered"] += ordered.answer is None
             found["posted twice"] += len(self.ever_posted(job_id)) > 1
             found["ended twice"] += len(shown) > 1
             found["stale answers"] += len(shown) == 1 and self._stale(ordered, shown[0])

@@ -5,17 +5,20 @@
     FAULTS_DRAWING   seconds that one attempt takes at most
     FAULTS_DIES      "commit:after:7": SIGKILL right after the 7th commit. Also rename and send (to Discord), and before
     FAULTS_LATER     seconds that its clock is ahead
+
+The last line of its log says how long its longest transaction was open.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
+import atexit
 import os
 import random
 import signal
 import sqlite3
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
@@ -37,6 +40,7 @@ jobs_per_server = {bound}
 [health]
 port = {port}
 """
+LONGEST = "longest transaction:"
 KINDS, SIDES = ("commit", "rename", "send"), ("before", "after")
 
 
@@ -129,6 +133,43 @@ def _around_send(at: Callable[[str], None]) -> None:
     aiohttp.ClientSession._request = sent  # type: ignore[method-assign]
 
 
+def _watch_transactions() -> None:
+    """The longest time from BEGIN to COMMIT or ROLLBACK is told at the end."""
+    from sqlalchemy import Connection, Engine, event
+    from sqlalchemy.engine.default import DefaultDialect
+
+    began: dict[int, float] = {}
+    longest = [0.0]
+    start = DozingFleet.start
+
+    async def started(self: DozingFleet, on_event: OnEvent) -> None:
+        longest[0] = 0.0  # what a start does, migrations among it, is over
+        await start(self, on_event)
+
+    DozingFleet.start = started  # type: ignore[method-assign]
+
+    @event.listens_for(Engine, "begin")
+    def on_begin(connection: Connection) -> None:
+        began[id(connection.connection.dbapi_connection)] = time.monotonic()
+
+    def watched(end: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
+        def ended(self: DefaultDialect, connection: Any) -> None:
+            end(self, connection)
+            begun = began.pop(id(connection.dbapi_connection), None)
+            longest[0] = max(longest[0], time.monotonic() - begun if begun is not None else 0.0)
+
+        return ended
+
+    DefaultDialect.do_commit = watched(DefaultDialect.do_commit)  # type: ignore[method-assign, assignment]
+    DefaultDialect.do_rollback = watched(DefaultDialect.do_rollback)  # type: ignore[method-assign, assignment]
+    atexit.register(lambda: print(f"{LONGEST} {longest[0]:.3f} s", flush=True))
+
+
+def longest_transaction(log: str) -> float:
+    """Seconds, by what the log of an ended process says."""
+    return max(float(line.split()[-2]) for line in log.splitlines() if line.startswith(LONGEST))
+
+
 def _put_ahead(seconds: float) -> None:
     """Every part of the bot reads a clock that is so much ahead."""
     import discord
@@ -178,12 +219,9 @@ def main() -> int:
         arm(kind, side, int(number))
     if later := os.environ.get("FAULTS_LATER"):
         _put_ahead(float(later))
+    _watch_transactions()
     bot.create_bot = lambda config: create_bot(config, DozingFleet(seconds))  # type: ignore[assignment, misc]
     return run(["run"])
-
-
-def as_json(figures: dict[str, Any]) -> str:
-    return json.dumps(figures)
 
 
 if __name__ == "__main__":

@@ -147,3 +147,23 @@ async def test_a_picture_is_made_small_enough_and_keeps_its_infotext(tmp_path: P
         assert small.size == (128, 128)
     request = read_picture(data).request
     assert (request.prompt, request.seed) == ("a réd flower", 7)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "answered"), [(404, 10015, False), (404, 10008, True), (401, 50027, True), (403, 50001, True)]
+)
+async def test_whether_an_order_was_answered_is_asked_of_discord(
+    tmp_path: Path, status: int, code: int, answered: bool
+) -> None:
+    """An interaction that Discord does not know had no answer; one whose message or token is gone may have had one."""
+    async with world(tmp_path) as w:
+        await w.alice.slash(w.channel, "imagine", prompt="x")
+        job = await w.job(await w.dispatched())
+        assert await DiscordPoster(w.bot).answered(job)
+        w.env.inject_error("GET", "/webhooks/*", status=status, code=code, times=1)
+        assert await DiscordPoster(w.bot).answered(job) is answered
+        w.env.inject_error("GET", "/webhooks/*", status=429, code=0, times=None)
+        with pytest.raises(Unreachable):
+            await DiscordPoster(w.bot).answered(job)
+        await w.env.advance_time(15 * 60)
+        assert await DiscordPoster(w.bot).answered(job)
