@@ -165,7 +165,9 @@ class Bot(commands.Bot):
             raise LoginRefused(f"Discord cannot be reached ({error}); is this machine online? Start again.") from error
         except discord.ConnectionClosed as error:
             if error.code == BAD_TOKEN:
-                raise TokenRefused("Discord no longer takes the token; put the new one into the configuration.") from error
+                raise TokenRefused(
+                    "Discord no longer takes the token; put the new one into the configuration."
+                ) from error
             raise LoginRefused(f"Discord ended the connection for good ({error}). Start again.") from error
 
     async def start_work(self) -> None:

@@ -205,9 +205,8 @@ class Runner:
         return self._families.get(model or self._model, "")
 
     async def _queue(self, job_id: str) -> None:
-        if await self._jobs.queue(job_id):
-            job = await self._jobs.get(job_id)
-            assert job is not None, "the row was there a moment ago and is never removed"
+        job = await self._jobs.queue(job_id)
+        if job is not None:
             self._enqueue(job)
 
     # taking up

@@ -26,6 +26,7 @@ from engine import (
 
 from .errors import CellUnknown, Closing, JobUnknown, NotInMix, StorageError, StorageFull, TooLate
 from .gate import Gate
+from .intake import Intake
 from .replay import Replay, replay
 from .values import Bounds, CatalogEntry, Job, Order, Page, Press, Price, Queue, Ticket, Who
 
@@ -67,6 +68,7 @@ class Orders:
         self._gate = gate or Gate(store)
         self._line = line
         self._bounds = bounds or Bounds()
+        self._intake = Intake(self._bounds)
         self._cells = cells
         self._closed = ""  # why nothing new is taken
 
@@ -91,11 +93,12 @@ class Orders:
             raise Closing(self._closed)
         if self.room() < LEAST_ROOM:
             raise StorageFull("The disk of the bot is almost full, so nothing new is drawn until its owner makes room.")
-        request, entries = await self._resolved(order.request, order.who)
-        order = replace(order, request=request)
-        charge = self._line.price(request)
-        entry_ids = {entry.id for entry in entries}
-        job = await self._store.jobs.record(order, self._bounds, charge=charge, entry_ids=entry_ids)
+        with self._intake.taking(order.who.guild_id):
+            request, entries = await self._resolved(order.request, order.who)
+            order = replace(order, request=request)
+            charge = self._line.price(request)
+            entry_ids = {entry.id for entry in entries}
+            job = await self._store.jobs.record(order, self._bounds, charge=charge, entry_ids=entry_ids)
         return replace(self._line.ticket(job), notes=job.request.notes, left=await self._left(order.who))
 
     async def price(self, request: Request, who: Who) -> Price:

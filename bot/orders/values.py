@@ -10,6 +10,8 @@ from pathlib import Path
 
 from engine import AdapterInfo, Request
 
+from .errors import PlaceFull
+
 
 class JobState(StrEnum):
     """received -> acked -> queued -> running -> rendered -> posting -> posted, or one of the three other ends."""
@@ -65,6 +67,12 @@ class Bounds:
     in_all: int | None = None
     seconds: float | None = None
     role_seconds: Mapping[int, float | None] = field(default_factory=dict)
+
+    def require_room(self, here: int, everywhere: int) -> None:
+        """Returns where one more job fits beside the unfinished ones of its server and of all. Raises PlaceFull."""
+        for most, place, number in ((self.per_guild, "this server", here), (self.in_all, "this bot", everywhere)):
+            if most is not None and number >= most:
+                raise PlaceFull(f"{most} jobs of {place} are unfinished, the most there may be. Try again later.")
 
     def allowance(self, roles: frozenset[int]) -> float | None:
         """Seconds of drawing in a day for someone with these roles."""

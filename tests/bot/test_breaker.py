@@ -21,7 +21,9 @@ async def answering(breaker: Breaker) -> AsyncIterator[tuple[aiohttp.ClientSessi
     """A session that passes the breaker, and the address of a site that answers with the status it is asked for."""
 
     async def answer(request: web.Request) -> web.Response:
-        return web.Response(status=int(request.match_info["status"]), headers={"X-RateLimit-Scope": request.query_string})
+        return web.Response(
+            status=int(request.match_info["status"]), headers={"X-RateLimit-Scope": request.query_string}
+        )
 
     app = web.Application()
     app.router.add_get("/{where}/{status}", answer)

@@ -61,6 +61,7 @@ class Http:
         self.injected: list[Injected] = []
         self.weather: Callable[[Request], Injected | None] = lambda request: None  # for what nobody injected
         self.limits: dict[str, tuple[int, float]] = dict(LIMITS)
+        self.strict = True  # bodies are held against the description; False where only speed counts
         self._windows: dict[str, tuple[int, float]] = {}  # requests so far, monotonic end
         self._spec = spec.load()
 
@@ -109,7 +110,7 @@ class Http:
         except Exception as error:  # noqa: BLE001 - a fault of ours must fail the test, and at once
             self._complain(request, f"the loopback Discord itself failed: {error!r}")
             return 400, {"message": "failed", "code": 0}, headers
-        if request.route in self.handlers:
+        if self.strict and request.route in self.handlers:
             for complaint in self._spec.response(request.route, status, body):
                 self._complain(request, f"our own answer {status}: {complaint}")
         return status, body, headers
@@ -122,7 +123,7 @@ class Http:
             self._complain(request, "the loopback Discord has no such route")
             raise Fault(404, 0, "404: Not Found")
         errors = FieldErrors()
-        for complaint in self._spec.request(request.route, request.query, request.json):
+        for complaint in self._spec.request(request.route, request.query, request.json) if self.strict else ():
             errors.add(complaint.path, complaint.rule.upper(), complaint.text)
         errors.raise_any()
         return self.handlers[request.route](request)
