@@ -74,10 +74,10 @@ class DiscordPoster:
             if _fresh(job):
                 with contextlib.suppress(_Expired):
                     return await pictures.sent(job, edit)
-            shown = await self._found(job)
+            shown, stale = await self._found(job)
             if shown is None:
                 shown = await pictures.sent(job, send)
-            await self._tidy(job, shown[1])
+            await self._tidy(job, stale, shown[1])
             return shown
 
     async def close(self, job: Job) -> None:
@@ -86,10 +86,10 @@ class DiscordPoster:
                 with contextlib.suppress(_Expired):
                     await self._edit(job, cards.closed(job), [])
                     return
-            shown = await self._found(job)
+            shown, stale = await self._found(job)
             if shown is None:
                 shown = await self._send(job, cards.closed(job, mention=True), [], job.nonce)
-            await self._tidy(job, shown[1])
+            await self._tidy(job, stale, shown[1])
 
     async def _edit(self, job: Job, card: cards.Card, files: Sequence[discord.File]) -> tuple[int, int]:
         """Interaction.edit_original_response from the row alone. (Webhook.edit_message would quote the "@original".)"""
@@ -116,21 +116,30 @@ class DiscordPoster:
         message = await self._channel(job).send(view=card, files=files, nonce=nonce, allowed_mentions=mentions)
         return message.channel.id, message.id
 
-    async def _tidy(self, job: Job, message_id: int) -> None:
+    async def _tidy(self, job: Job, stale: Iterable[int], message_id: int) -> None:
         """The first answer is gone where another message shows the end; it would say "queued" for ever."""
-        if job.message_id and job.message_id != message_id:
-            with contextlib.suppress(discord.HTTPException):
-                await self._channel(job).get_partial_message(job.message_id).delete()
+        for answer in {job.message_id or message_id, *stale} - {message_id}:
+            try:
+                await self._channel(job).get_partial_message(answer).delete()
+            except discord.DiscordServerError:
+                raise
+            except discord.HTTPException as error:
+                log.debug("The first answer of job %s stays: %s", job.id, error)
 
-    async def _found(self, job: Job) -> tuple[int, int] | None:
-        """The message that shows the job's end already, as far as the bot may look."""
-        asked, sign = discord.Object(job.order.interaction_id), JobButton(Action.AGAIN, job.id).custom_id
+    async def _found(self, job: Job) -> tuple[tuple[int, int] | None, list[int]]:
+        """The message that shows the job's end already, and those that promise it, as far as the bot may look."""
+        asked = discord.Object(job.order.interaction_id)
+        end, promise = (JobButton(action, job.id).custom_id for action in (Action.AGAIN, Action.CANCEL))
+        shown, stale = None, list[int]()
         with contextlib.suppress(discord.Forbidden, discord.NotFound):
             newest = self._channel(job).history(limit=LOOKED_THROUGH, after=asked, oldest_first=False)
             async for message in newest:
-                if message.author == self._bot.user and sign in _custom_ids(message.components):
-                    return message.channel.id, message.id
-        return None
+                signs = set(_custom_ids(message.components)) if message.author == self._bot.user else set()
+                if end in signs:
+                    shown = message.channel.id, message.id
+                elif promise in signs:
+                    stale.append(message.id)
+        return shown, stale
 
     def _channel(self, job: Job) -> discord.PartialMessageable:
         return self._bot.get_partial_messageable(job.order.who.channel_id, guild_id=job.order.who.guild_id)

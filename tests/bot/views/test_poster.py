@@ -8,9 +8,11 @@ from pathlib import Path
 import discord
 import pytest
 from PIL import Image
+from sqlalchemy import update
 
 from bot.jobs import Undeliverable, Unreachable
 from bot.orders import Job, JobState
+from bot.store.models import JobRow
 from bot.views.pictures import webp
 from bot.views.poster import DiscordPoster
 from engine import Progress, read_picture
@@ -147,6 +149,19 @@ async def test_a_picture_is_made_small_enough_and_keeps_its_infotext(tmp_path: P
         assert small.size == (128, 128)
     request = read_picture(data).request
     assert (request.prompt, request.seed) == ("a réd flower", 7)
+
+
+async def test_an_answer_whose_id_was_never_learned_is_tidied_away_too(tmp_path: Path) -> None:
+    """The reply that named it was lost; its button tells whose promise it is."""
+    async with world(tmp_path) as w:
+        await w.alice.slash(w.channel, "imagine", prompt="x")
+        job_id = await w.dispatched()
+        async with w.bot.orders._store.connections.write() as session:
+            await session.execute(update(JobRow).values(message_id=None))
+        await w.env.advance_time(15 * 60)
+        await w.fleet.finish(job_id)
+        job = await w.ended(job_id)
+        assert [message.id for message in w.channel.history()] == [job.message_id]
 
 
 @pytest.mark.parametrize(
