@@ -166,13 +166,17 @@ class JobRows:
             "seconds": result.seconds,
             "charge": result.seconds,
         }
-        async with self._database.write() as session:
-            moved = await self._moved(session, job.id, (S.RUNNING,), S.RENDERED, attempt_was=job.attempt, **values)
-            if moved:
-                session.add_all(_picture_row(job.id, file) for file in files)
-        if not moved:
-            await self._pictures.remove(file.path.name for file in files)
-        return moved
+        kept = False
+        try:
+            async with self._database.write() as session:
+                moved = await self._moved(session, job.id, (S.RUNNING,), S.RENDERED, attempt_was=job.attempt, **values)
+                if moved:
+                    session.add_all(_picture_row(job.id, file) for file in files)
+            kept = moved
+        finally:
+            if not kept:
+                await self._pictures.remove(file.path.name for file in files)
+        return kept
 
     # to the end
 

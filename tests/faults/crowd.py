@@ -124,12 +124,7 @@ class Crowd:
 
     def ends_of(self, job_id: str) -> list[Message]:
         """The messages on which a member reads how the job ended."""
-        sign = JobButton(Action.AGAIN, job_id).custom_id
-        return [
-            message
-            for message in self.server.messages
-            if not message.deleted and any(part.get("custom_id") == sign for part in message.parts)
-        ]
+        return ends_among(self.server.messages, job_id)
 
     def ever_posted(self, job_id: str) -> list[Message]:
         """The messages that have ever shown the job's pictures."""
@@ -162,6 +157,12 @@ def report(title: str, found: Counter[str]) -> bool:
     for name in sorted(set(found) | set(BROKEN)):
         print(f"  {found[name]:>6,} {name}" + ("   <-- MISSED" if name in BROKEN and found[name] else ""))
     return not any(found[name] for name in BROKEN)
+
+
+def ends_among(messages: list[Message], job_id: str) -> list[Message]:
+    """The messages on which a member reads how the job ended."""
+    sign = JobButton(Action.AGAIN, job_id).custom_id
+    return [m for m in messages if not m.deleted and any(part.get("custom_id") == sign for part in m.parts)]
 
 
 def base36(number: int) -> str:
