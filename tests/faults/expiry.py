@@ -147,7 +147,9 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as folder:
             wrong = asyncio.run(expire(Path(folder), *case))
         missed += bool(wrong)
-        print(f"{case[0].value:10} {case[1]:15} {case[2]:16} {case[3]:11} {'; '.join(wrong) or 'one end, in its place'}")
+        print(
+            f"{case[0].value:10} {case[1]:15} {case[2]:16} {case[3]:11} {'; '.join(wrong) or 'one end, in its place'}"
+        )
     print(f"{len(cases())} cases, {missed} missed")
     return 1 if missed else 0
 
