@@ -1,8 +1,8 @@
 """Who waits how long, and what is drawn warm: `python -m tests.bench.fairness`. The scheduler alone, in simulated time.
 
 First one member orders 200 jobs and 20 others order 60 while they are drawn: the wait of the others, beside first come,
-first served. Then 600 jobs of as many mixes as said, Zipf 1.1, always 40 waiting, on 2 workers with room for 8 mixes each:
-the share that found its mix warm, beside a worker chosen by chance. Means over 5 seeds.
+first served. Then 600 jobs of as many mixes as said, Zipf 1.1, always 40 waiting, on 2 workers with room for 8 mixes
+each: the share that found its mix warm, beside a worker chosen by chance. Means over 5 seeds.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 `python -m tests.faults.machine [--examples 2000] [--steps 50]`: hypothesis makes up the order of events over store,
 use-cases and runner, with a fake fleet and a fake poster. After every event: one post a job, quotas conserved and
 refunded once, no dangling file, nobody touches another's job, first come first served for one member, a bounded line,
-ends that stay ends, and an audit that nobody edited. At last everything that was acknowledged has an end that was shown.
+ends that stay ends, and an audit that nobody edited. At last everything acknowledged has an end that was shown.
 """
 
 from __future__ import annotations
