@@ -20,11 +20,14 @@ from engine import Fleet
 
 from .compose import Parts, open_parts
 from .config import BotConfig
+from .importing import DropServer
 from .jobs import Runner
 from .orders import Forbidden, Orders
+from .orders.intake import Intake
 from .orders.rights import require_command
 from .replies import answer_error
 from .views import asking
+from .views.attachments import Attachments
 from .views.grid import Questions
 from .views.poster import DiscordPoster
 
@@ -103,8 +106,18 @@ class Bot(commands.Bot):
     def runner(self) -> Runner:
         return self._opened.runner
 
+    @property
+    def intake(self) -> Intake:
+        return self._opened.intake
+
+    @property
+    def drop(self) -> DropServer | None:
+        """The page for large files, where there is one."""
+        return self._opened.drop
+
     async def setup_hook(self) -> None:
-        self._parts = await self._open.enter_async_context(open_parts(self.config, DiscordPoster(self), self._fleet))
+        parts = open_parts(self.config, DiscordPoster(self), self._fleet, Attachments(self).pieces)
+        self._parts = await self._open.enter_async_context(parts)
         for extension in EXTENSIONS:
             await self.load_extension(extension)
         self.owners |= await self._owners()
@@ -163,6 +176,7 @@ class Bot(commands.Bot):
     async def start_work(self) -> None:
         """Jobs are drawn from here on, also those that an earlier process left."""
         await self.runner.start()
+        self._opened.samples.start()
         self._at_work.set()
 
     async def sync_if_changed(self) -> None:

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import Any
 
 from engine import Fleet, LocalFleet, Scheduler
 
-from .config import BotConfig
+from .config import BotConfig, ConfigError
+from .importing import DropServer, Importer, SourceMissing, WatchFolder, open_importer
 from .jobs import Runner
 from .jobs.poster import Poster
+from .jobs.samples import Samples
 from .orders import Gate, Orders
+from .orders.intake import Intake, Sent
 from .store import Store, open_store
 
 log = logging.getLogger(__name__)
 
-PRUNE_EVERY = 24 * 60 * 60.0  # seconds
+DAILY = 24 * 60 * 60.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,34 +32,96 @@ class Parts:
 
     orders: Orders
     runner: Runner
+    intake: Intake
+    samples: Samples
+    drop: DropServer | None  # None: no page for large files is configured
+
+
+async def nothing_sent(address: str) -> AsyncIterator[bytes]:
+    """For whoever has no Discord to get files from."""
+    raise SourceMissing("No file can be sent here.")
+    yield b""
 
 
 @asynccontextmanager
-async def open_parts(config: BotConfig, poster: Poster, fleet: Fleet | None = None) -> AsyncIterator[Parts]:
-    """The parts, wired but not running: `runner.start()` is the caller's. `fleet` None is this machine's own."""
+async def open_parts(
+    config: BotConfig, poster: Poster, fleet: Fleet | None = None, sent: Sent = nothing_sent
+) -> AsyncIterator[Parts]:
+    """The parts, wired but not running: to start `runner`, then `samples` is the caller's. `fleet` None is this machine's own.
+
+    `sent` gives the files that members send with a command.
+    """
     config.folder.mkdir(parents=True, exist_ok=True)
-    async with open_store(None, config.folder) as store:
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(open_store(None, config.folder))
         await store.adopt_builtins()
+        if gone := await store.sweep():
+            log.info("Removed %d files that an earlier run had not finished adding", gone)
         folders = (*config.engine.adapter_folders, store.adapters_folder)
         local = replace(config.engine, adapter_folders=folders)
         gate = Gate(store)
         runner = Runner(store, fleet or LocalFleet(local), Scheduler(), poster, gate=gate, model=config.engine.model)
+        stack.push_async_callback(runner.aclose)
         orders = Orders(store, runner, config.limits.bounds, cells=config.limits.grid_cells, gate=gate)
-        pruning = asyncio.create_task(_prune_daily(store, config.data.keep_pictures_days), name="pruning")
-        try:
-            yield Parts(orders, runner)
-        finally:
-            pruning.cancel()
-            await asyncio.wait({pruning})
-            await runner.aclose()
+        samples = Samples(store, runner)
+        stack.push_async_callback(samples.aclose)
+        importer = await stack.enter_async_context(open_importer(config.imports, config.folder / "incoming"))
+        intake = Intake(store, importer, sent, shelf=config.imports.shelf, on_added=samples.wake)
+        stack.push_async_callback(intake.aclose)
+        drop = await _opened_drop(stack, config, importer, intake)
+        work = {
+            "sources": _daily(intake.check_sources, "what became of adapters elsewhere was not asked"),
+        }
+        if days := config.data.keep_pictures_days:
+            work["pruning"] = _daily(lambda: _prune(store, days), "old pictures could not be thrown away")
+        if config.imports.watch_folder is not None:
+            work["watch folder"] = WatchFolder(config.imports.watch_folder, importer, intake.keep_watched).run()
+        await stack.enter_async_context(_beside(work))
+        yield Parts(orders, runner, intake, samples, drop)
 
 
-async def _prune_daily(store: Store, days: int) -> None:
-    """No picture is kept longer than `days`, looked after now and every day; 0 is for ever."""
-    while days:
+async def _opened_drop(
+    stack: AsyncExitStack, config: BotConfig, importer: Importer, intake: Intake
+) -> DropServer | None:
+    if not config.drop.url:
+        return None
+    try:
+        return await stack.enter_async_context(DropServer(config.drop, importer, intake.keep_dropped))
+    except OSError as error:
+        place = f"{config.drop.host}:{config.drop.port}"
+        raise ConfigError(f"[drop] port: {place} cannot be opened ({error.strerror}); choose another.") from error
+
+
+@asynccontextmanager
+async def _beside(work: Mapping[str, Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
+    """The work goes on inside the block, and has ended behind it."""
+    tasks = [asyncio.create_task(each, name=name) for name, each in work.items()]
+    for task in tasks:
+        task.add_done_callback(_tell_of_defect)
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+
+
+def _tell_of_defect(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (defect := task.exception()) is not None:
+        log.error("%s has ended in an error", task.get_name(), exc_info=defect)
+
+
+async def _daily(work: Callable[[], Awaitable[object]], failure: str) -> None:
+    """The work is done now and every day; a day on which it fails is followed by another."""
+    while True:
         try:
-            if gone := await store.jobs.prune(timedelta(days=days)):
-                log.info("Threw %d pictures away that were older than %d days", gone, days)
+            await work()
         except Exception:
-            log.exception("old pictures could not be thrown away; the next try is tomorrow")
-        await asyncio.sleep(PRUNE_EVERY)
+            log.exception("%s; the next try is tomorrow", failure)
+        await asyncio.sleep(DAILY)
+
+
+async def _prune(store: Store, days: int) -> None:
+    """No picture is kept longer than `days`."""
+    if gone := await store.jobs.prune(timedelta(days=days)):
+        log.info("Threw %d pictures away that were older than %d days", gone, days)

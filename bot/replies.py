@@ -17,6 +17,7 @@ from discord import app_commands
 
 from engine import AdapterNotFound, Cancelled, EngineError, EngineFault, ModelUnreadable, OutOfMemory
 
+from .importing import ImportRefused
 from .orders import JobUnknown, OrderError
 from .views.text import code, safe
 
@@ -40,6 +41,7 @@ REPLIES: dict[type[BaseException], Reply] = {
     OutOfMemory: lambda error: f"{_sentence(error)} A smaller size or fewer pictures may fit.",
     EngineFault: lambda error: f"{_sentence(error)} This is a fault of the bot, not yours; trying again may help.",
     OrderError: _sentence,
+    ImportRefused: _sentence,
     JobUnknown: lambda _: "This belongs to the one who asked for it, or it is gone. `/imagine` makes one of your own.",
     app_commands.NoPrivateMessage: lambda _: "This works only in a server.",
     app_commands.MissingPermissions: lambda _: "You may not do this here.",

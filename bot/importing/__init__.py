@@ -5,6 +5,7 @@ kept, `Importer.fetch` brings it. Knows no Discord and no database; what is kept
 """
 
 from .addresses import AddressRules, is_public
+from .arrival import OnProgress, megabytes
 from .drop import Dropped, DropServer, OnDrop
 from .drop_page import PageWords
 from .errors import (
@@ -26,6 +27,7 @@ from .errors import (
 )
 from .importer import Importer, open_importer
 from .network import Bounds, Network
+from .previews import redraw
 from .source import (
     ACCEPTED,
     Civitai,
@@ -74,6 +76,7 @@ __all__ = [
     "Network",
     "NoRoom",
     "OnDrop",
+    "OnProgress",
     "PageWords",
     "PictureSources",
     "Preflight",
@@ -97,8 +100,10 @@ __all__ = [
     "WatchFolder",
     "WebFile",
     "is_public",
+    "megabytes",
     "open_importer",
     "parse_source",
     "picture_sources",
+    "redraw",
     "spell_source",
 ]

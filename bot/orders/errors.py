@@ -8,6 +8,9 @@
     ├── NotInMix        a new weight for an adapter that the job did not use
     ├── CellUnknown     a cell that the job's sheet does not have
     ├── Forbidden       not for this person, or not in this place
+    ├── NameTaken       another adapter there is called so already
+    ├── ShelfFull       the member has added as many adapters as one person may
+    ├── Stopped         an import was stopped before it was done; nothing of it was kept
     ├── Closing         the bot is ending or an admin has closed the line; nothing new is taken
     └── StorageError    what was asked could not be written down, and nothing of it was
         ├── StorageBusy     something else holds the database; it will be free again
@@ -49,6 +52,18 @@ class CellUnknown(OrderError):
 
 class Forbidden(OrderError):
     """Not for this person, or not in this place."""
+
+
+class NameTaken(OrderError):
+    """Another adapter there is called so already."""
+
+
+class ShelfFull(OrderError):
+    """The member has added as many adapters as one person may."""
+
+
+class Stopped(OrderError):
+    """An import was stopped before it was done."""
 
 
 class Closing(OrderError):

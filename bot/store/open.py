@@ -16,12 +16,16 @@ from .audit import Audit
 from .backup import copy_database
 from .catalog import EVERYONE, Catalog
 from .database import Database, database_url
+from .drawings import Drawings
 from .files import AdapterFolder, PictureFolder
+from .intake import IntakeRows
 from .integrity import check, newest
 from .jobs import JobRows, utc_now
 from .lock import locked
 from .migrate import upgrade
+from .origins import Origins
 from .questions import Questions
+from .samples import SampleFolder
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,9 @@ class Store:
     catalog: Catalog
     audit: Audit
     questions: Questions
+    intake: IntakeRows
+    origins: Origins
+    drawings: Drawings
     adapters_folder: Path
     connections: Database
 
@@ -42,6 +49,10 @@ class Store:
     def room(self) -> int:
         """Bytes that are free on the disk of the data folder."""
         return shutil.disk_usage(self.adapters_folder).free
+
+    async def sweep(self) -> int:
+        """No file of an adapter or a sample is on the disk without a row: what a killed run left is gone."""
+        return await self.intake.sweep() + await self.drawings.sweep()
 
     async def adopt_builtins(self) -> None:
         """The engine's built-in adapters are in everyone's catalog, once each."""
@@ -62,13 +73,16 @@ async def open_store(
         if database is None:
             await _keep_before_upgrade(file)
         pictures, adapters = PictureFolder(data / "pictures"), AdapterFolder(data / "adapters")
+        previews = SampleFolder(data / "previews")
         url = database_url(database or file)
         await upgrade(url)
         connections = Database(url)
         try:
             jobs, catalog = JobRows(connections, pictures, now), Catalog(connections, adapters, now)
             audit, questions = Audit(connections, now), Questions(connections, now)
-            yield Store(jobs, catalog, audit, questions, adapters.folder, connections)
+            intake = IntakeRows(connections, adapters, previews, audit, now)
+            origins, drawings = Origins(connections, now), Drawings(connections, previews)
+            yield Store(jobs, catalog, audit, questions, intake, origins, drawings, adapters.folder, connections)
         finally:
             await connections.aclose()
 

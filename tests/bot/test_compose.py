@@ -28,7 +28,7 @@ async def test_old_pictures_are_thrown_away_at_the_start_and_every_day(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A day on which it fails is followed by one on which it does not."""
-    monkeypatch.setattr("bot.compose.PRUNE_EVERY", 0.01)
+    monkeypatch.setattr("bot.compose.DAILY", 0.01)
     async with open_store(None, tmp_path):
         first = old_file(tmp_path, "a.png")
     async with open_parts(BotConfig(data=Data(folder=tmp_path)), FakePoster(), FakeFleet()):
