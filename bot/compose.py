@@ -47,9 +47,9 @@ async def nothing_sent(address: str) -> AsyncIterator[bytes]:
 async def open_parts(
     config: BotConfig, poster: Poster, fleet: Fleet | None = None, sent: Sent = nothing_sent
 ) -> AsyncIterator[Parts]:
-    """The parts, wired but not running: to start `runner`, then `samples` is the caller's. `fleet` None is this machine's own.
+    """The parts, wired but not running: to start `runner`, then `samples` is the caller's.
 
-    `sent` gives the files that members send with a command.
+    `fleet` None is this machine's own. `sent` gives the files that members send with a command.
     """
     config.folder.mkdir(parents=True, exist_ok=True)
     async with AsyncExitStack() as stack:

@@ -26,7 +26,7 @@ from .errors import (
     TooSlow,
 )
 from .importer import Importer, open_importer
-from .network import Bounds, Network
+from .network import Bounds, Network, paced
 from .previews import redraw
 from .source import (
     ACCEPTED,
@@ -102,6 +102,7 @@ __all__ = [
     "is_public",
     "megabytes",
     "open_importer",
+    "paced",
     "parse_source",
     "picture_sources",
     "redraw",
