@@ -26,8 +26,8 @@ def offer_card(offer: Offer, *rows: ui.ActionRow[Any], adult: bool, drawn: str =
     """Everything that is known beforehand. `drawn` is the family of the usual base model, "" while unknown."""
     shown = [one for one in offer.previews if adult or not one.mature][:PREVIEWS]
     gallery = [ui.MediaGallery[Any](*map(_picture, shown))] if shown else []
-    text = "\n".join([_head(offer), *_facts(offer), *_cautions(offer, drawn, len(offer.previews) - len(shown))])
-    return Card(ui.TextDisplay[Any](text[:3800]), *gallery, *rows)
+    said = [_head(offer), *_facts(offer), *_cautions(offer, drawn, len(offer.previews) - len(shown))]
+    return Card(ui.TextDisplay[Any](lines(said, say("And more."))), *gallery, *rows)
 
 
 def progress_card(offer: Offer, done: int, total: int | None, *rows: ui.ActionRow[Any]) -> Card:
