@@ -57,7 +57,7 @@ def updated(path: Path, wanted: dict[Text, list[str]]) -> Messages:
         new.add(_id(text), string, locations=[(place, 0) for place in places], context=text.context or None)
     if path.is_file():
         new.header_comment = old.header_comment
-        new._num_plurals, new._plural_expr = old.num_plurals, old.plural_expr
+        new.mime_headers = old.mime_headers  # its rule for forms of many
     else:
         new.header_comment = f"# Loraloom in {locale.english_name}."
     return new

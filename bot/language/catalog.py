@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from gettext import c2py
@@ -23,6 +23,7 @@ FOLDER = Path(__file__).parent.parent / "locales"
 NAME = "name"  # the context of names of commands and options, which have rules of their own
 
 Key = tuple[str, str]  # context ("" mostly), English
+Strings = str | tuple[str, ...] | list[str] | None  # one, or the forms of many, as Babel has them
 
 
 class CatalogUnreadable(Exception):
@@ -68,7 +69,7 @@ def read_catalog(path: Path) -> Catalog:
         elif isinstance(message.id, str):
             texts[message.context or "", message.id] = str(message.string)
         else:
-            forms[message.context or "", message.id[0]] = tuple(message.string)
+            forms[message.context or "", message.id[0]] = tuple(_forms(message.string))
     said = {text: translation for (context, text), translation in texts.items() if not context}
     return Catalog(path.stem, texts, forms, form, Sentences(said))
 
@@ -78,17 +79,17 @@ def read_messages(path: Path) -> Messages:
     return read_po(BytesIO(path.read_bytes()), locale=Locale.parse(path.stem, sep="-"), abort_invalid=True)
 
 
-def is_translated(string: str | tuple[str, ...] | list[str]) -> bool:
-    return bool(string) if isinstance(string, str) else bool(string) and all(string)
+def is_translated(string: Strings) -> bool:
+    return bool(string) if string is None or isinstance(string, str) else bool(string) and all(string)
 
 
-def wrong_placeholders(english: str | tuple[str, ...] | list[str], string: str | tuple[str, ...] | list[str]) -> str:
+def wrong_placeholders(english: Strings, string: Strings) -> str:
     """What is amiss with the placeholders of a translation; "" where they are those of the English.
 
     A form of many may leave the number away, as `one` does.
     """
-    own = placeholders(english if isinstance(english, str) else english[-1])
-    for text in (string,) if isinstance(string, str) else string:
+    own = placeholders(_forms(english)[-1])
+    for text in _forms(string):
         theirs = placeholders(text)
         if theirs is None or own is None:
             return f"{text!r} has a brace without its other half" if theirs is None else ""
@@ -97,12 +98,20 @@ def wrong_placeholders(english: str | tuple[str, ...] | list[str], string: str |
     return ""
 
 
+def _forms(strings: Strings) -> Sequence[str]:
+    return (strings or "",) if strings is None or isinstance(strings, str) else strings
+
+
 def placeholders(text: str) -> set[str] | None:
-    """The names in braces; None for a text that str.format cannot read."""
+    """What stands in braces, formats too, since those count on the value; None where str.format cannot read it."""
     try:
-        return {name for _, name, _, _ in Formatter().parse(text) if name is not None}
+        parts = [part for part in Formatter().parse(text) if part[1] is not None]
     except ValueError:
         return None
+    return {
+        f"{name}{(conversion and '!' + conversion) or ''}{(form and ':' + form) or ''}"
+        for _, name, form, conversion in parts
+    }
 
 
 @cache

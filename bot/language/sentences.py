@@ -154,8 +154,9 @@ def pattern(text: str, translation: str) -> Pattern | None:
     pieces, order = _PLACE.split(text)[::2], [int(number) for number in _PLACE.split(text)[1::2]]
     if not order or len(set(order)) < len(order) or sum(sign.isalpha() for piece in pieces for sign in piece) < 2:
         return None
-    if any(not piece for piece in pieces[1:-1]):
-        return None  # two values side by side cannot be told apart
+    for place, piece in enumerate(pieces[1:-1]):  # two values side by side cannot be told apart
+        if not piece and f"{{{order[place]}}}{{{order[place + 1]}}}" not in translation:
+            return None
     parts = _PLACE.split(translation)
     filled = tuple(int(part) if place % 2 else part for place, part in enumerate(parts))
     if not set(filled[1::2]) <= set(order):
@@ -165,7 +166,7 @@ def pattern(text: str, translation: str) -> Pattern | None:
 
 def _alone(one: Pattern, text: str, value: str) -> bool:
     """Whether a value of a fragment is one thing, and not the part of a list before or after it."""
-    return ", " not in value or f"({value})" in text
+    return not (", " in value or "; " in value) or f"({value})" in text
 
 
 def _joined(sentences: Iterator[str]) -> str:
