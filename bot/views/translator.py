@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import discord
@@ -10,7 +11,7 @@ from discord.app_commands import TranslationContextLocation as Place
 
 from engine import SAMPLERS, SCHEDULES
 
-from ..language import NAME, named
+from ..language import NAME, available, named
 
 _NAMES = {Place.command_name, Place.group_name, Place.parameter_name}
 _PROPER = {*SAMPLERS, *SCHEDULES}  # called the same everywhere
@@ -18,6 +19,9 @@ _PROPER = {*SAMPLERS, *SCHEDULES}  # called the same everywhere
 
 class CommandTranslator(app_commands.Translator):
     """Asked by discord.py for every text of every command, when it tells them to Discord."""
+
+    async def load(self) -> None:
+        await asyncio.to_thread(available)  # read once, before anybody is answered
 
     async def translate(
         self, string: app_commands.locale_str, locale: discord.Locale, context: app_commands.TranslationContextTypes
