@@ -41,6 +41,7 @@ from .source import (
     spell_source,
 )
 from .values import (
+    SCAN_PASSED,
     AtSource,
     Fetched,
     Licence,
@@ -83,6 +84,7 @@ __all__ = [
     "Preview",
     "PreviewPicture",
     "Provenance",
+    "SCAN_PASSED",
     "Removed",
     "Source",
     "SourceBroken",

@@ -32,10 +32,10 @@ WORDS_KEPT = 20  # trigger words and tags of one entry
 _UNFIT = re.compile(r'[<>:,|"`#@\\]')  # what a tag of a prompt, a short id or a mention begins or ends with
 _USUAL_NAMES = ("pytorch_lora_weights", "adapter_model", "model", "adapter", "lora")  # say nothing about a file
 _COMMERCIAL = {
-    "Image": "pictures may be sold",
-    "RentCivit": "paid use on Civitai is allowed",
-    "Rent": "paid use on any site is allowed",
-    "Sell": "the file may be sold",
+    "Image": "Pictures may be sold.",
+    "RentCivit": "Paid use on Civitai is allowed.",
+    "Rent": "Paid use on any site is allowed.",
+    "Sell": "The file may be sold.",
 }
 
 
@@ -208,19 +208,19 @@ def addition_of(fetched: Fetched, visibility: str, name: str = "") -> Addition:
 
 
 def spell_licence(licence: Licence) -> str:
-    """A licence as one line: its name, and what the maker allows or asks, as far as stated."""
+    """A licence in sentences: its name, and what the maker allows or asks, as far as stated."""
     said = [
-        licence.name,
-        "credit the maker" if licence.credit_needed else "",
+        f"{licence.name}." if licence.name else "",
+        "Credit the maker." if licence.credit_needed else "",
         *([] if licence.commercial is None else _commercial(licence.commercial)),
-        "no merges or other derivatives" if licence.derivatives is False else "",
-        "derivatives keep this licence" if licence.other_licence is False and licence.derivatives is not False else "",
+        "No merges and other derivatives." if licence.derivatives is False else "",
+        "Derivatives keep this licence." if licence.other_licence is False and licence.derivatives is not False else "",
     ]
-    return ", ".join(filter(None, said))[:300]
+    return " ".join(filter(None, said))[:300]
 
 
 def _commercial(uses: tuple[str, ...]) -> list[str]:
-    return [_COMMERCIAL.get(use, use) for use in uses] or ["no commercial use"]
+    return [_COMMERCIAL[use] for use in uses if use in _COMMERCIAL] or ["No commercial use."]
 
 
 def proposed_name(file_name: str, title: str) -> str:

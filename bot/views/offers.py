@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 import discord
 from discord import ui
 
-from ..importing import Preview, Removed, Updated, megabytes
+from ..importing import SCAN_PASSED, Preview, Removed, Updated, megabytes
+from ..language import said as translated
 from ..language import say, say_many
 from ..orders import CatalogEntry
 from ..orders.additions import EVERYONE, GUILD, Added, Offer, Origin
@@ -19,7 +20,6 @@ from .text import code, lines, safe
 PREVIEWS = 4
 TRIGGERS = 12
 LINK = 512  # characters that Discord takes for a button's address
-PASSED = "Success"
 
 
 def offer_card(offer: Offer, *rows: ui.ActionRow[Any], adult: bool, drawn: str = "") -> Card:
@@ -50,7 +50,7 @@ def added_card(added: Added) -> Card:
     if not added.new:
         return Card(ui.TextDisplay[Any](say("This is here already, as {name}. Nothing was added.", name=name)))
     same, use = code(added.same_as, 60), code(f"<lora:{entry.name}:0.8>", 90)
-    notes = [safe(warning, 300) for warning in added.warnings[:5]]
+    notes = [safe(translated(warning), 300) for warning in added.warnings[:5]]
     if added.shared:
         notes.append(say("Its tensors are those of {same}, only its metadata differ; that file is used.", same=same))
     elif added.same_as:
@@ -138,7 +138,7 @@ def _facts(offer: Offer) -> list[str]:
         say("layers"): str(offer.layers) if offer.layers else "",
         say("size"): megabytes(offer.size) if offer.size is not None else "",
         say("trigger words"): ", ".join(code(word, 60) for word in offer.triggers[:TRIGGERS]),
-        say("licence"): safe(offer.licence, 200) or say("not stated"),
+        say("licence"): safe(translated(offer.licence), 200) or say("not stated"),
         say("scans"): ", ".join(f"{safe(name, 20)} {_scan(result)}" for name, result in offer.scans.items()),
         say("says"): safe(offer.description, 300),
         say("called here"): code(offer.name or offer.proposed, 60),
@@ -160,12 +160,12 @@ def _cautions(offer: Offer, drawn: str, hidden: int) -> list[str]:
         said.append(say("It shows a real person, which most servers do not allow."))
     if hidden:
         said.append(say_many("{n} sample picture is not shown.", "{n} sample pictures are not shown.", hidden))
-    said += [safe(warning, 300) for warning in offer.warnings[:5]]
+    said += [safe(translated(warning), 300) for warning in offer.warnings[:5]]
     return [f"-# {line}" for line in said]
 
 
 def _scan(result: str) -> str:
-    return say("passed") if result == PASSED else safe(result, 20)
+    return say("passed") if result == SCAN_PASSED else safe(result, 20)
 
 
 def _place(origin: str) -> str:

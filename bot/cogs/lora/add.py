@@ -15,13 +15,12 @@ from engine import BUILTIN, BadRequest, read_picture
 from ...importing import megabytes
 from ...language import say
 from ...orders.additions import EVERYONE, GUILD, PRIVATE
-from ...replies import answer_error
 from ...views import asking
 from ...views.adding import show_named, show_offer
+from ...views.forms import Form
 from ...views.offers import link_card
 from ..options import IMAGE_TYPES, read_image
 
-TIMEOUT = 15 * 60.0  # seconds; Discord does not say when someone closes a form, so it is forgotten some time
 TYPED = 2000  # characters of a source
 
 
@@ -55,14 +54,14 @@ class Add(commands.Cog):
         elif source.strip() or file is not None:
             await _look(interaction, source, file, name, visibility)
         else:
-            await interaction.response.send_modal(AddModal(name, visibility))
+            await interaction.response.send_modal(AddForm(name, visibility))
 
 
-class AddModal(ui.Modal):
+class AddForm(Form):
     """The same by a form: a text, or a file."""
 
     def __init__(self, name: str, visibility: str) -> None:
-        super().__init__(title=say("Add an adapter"), timeout=TIMEOUT)
+        super().__init__(say("Add an adapter"))
         self.name = name
         self.visibility = visibility
         hint = say("A Civitai or Hugging Face page, an AIR, a hash, an https address")
@@ -77,11 +76,6 @@ class AddModal(ui.Modal):
     async def on_submit(self, interaction: discord.Interaction[Any]) -> None:
         files = self.file.values
         await _look(interaction, self.source.value, files[0] if files else None, self.name, self.visibility)
-
-    async def on_error(  # type: ignore[override]  # a form's errors have no item, unlike a view's
-        self, interaction: discord.Interaction[Any], error: Exception
-    ) -> None:
-        await answer_error(interaction, error)
 
 
 async def _look(

@@ -69,7 +69,7 @@ async def test_a_civitai_page_is_shown_first_and_added_on_a_yes(tmp_path: Path) 
         said = texts(shown.response.message)
         for words in (
             "`Ink` `v2` by `brushmaker`", "where: Civitai", "made for: `SD 1.5`", "size: 0.2 MB",
-            "trigger words: `ink style`, `brush`", "licence: credit the maker, pictures may be sold",
+            "trigger words: `ink style`, `brush`", "licence: Credit the maker. Pictures may be sold.",
             "pickle passed, virus passed", "called here: `Tusche`", "seen by: only you",
             "usual base model here, which is built-in", "1 sample picture is not shown",
         ):  # fmt: skip
@@ -80,7 +80,7 @@ async def test_a_civitai_page_is_shown_first_and_added_on_a_yes(tmp_path: Path) 
         (entry,) = await entries(w)
         assert (entry.name, entry.owner_id, entry.credit) == ("Tusche", w.alice.id, "brushmaker")
         assert (entry.chosen, entry.tags) == (("ink style", "brush"), ("ink", "style"))
-        assert entry.license.startswith("credit the maker")
+        assert entry.license.startswith("Credit the maker.")
         assert blobs(w) == 4
         assert len(list((tmp_path / "previews").iterdir())) == 2
         assert list((tmp_path / "incoming").iterdir()) == []

@@ -92,13 +92,13 @@ def test_an_origin_says_what_became_of_it_and_its_owner_how_to_follow() -> None:
 @pytest.mark.parametrize(
     ("licence", "words"),
     [
-        (Licence("mit"), "mit"),
-        (Licence(commercial=()), "no commercial use"),
+        (Licence("mit"), "mit."),
+        (Licence(commercial=()), "No commercial use."),
         (
             Licence(credit_needed=False, commercial=("Sell",), derivatives=True, other_licence=True),
-            "the file may be sold",
+            "The file may be sold.",
         ),
-        (Licence(credit_needed=True, derivatives=False), "credit the maker, no merges or other derivatives"),
+        (Licence(credit_needed=True, derivatives=False), "Credit the maker. No merges and other derivatives."),
         (Licence(), ""),
     ],
 )
