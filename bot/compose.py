@@ -63,7 +63,7 @@ async def open_parts(
         runner = Runner(store, fleet or LocalFleet(local), Scheduler(), poster, gate=gate, model=config.engine.model)
         stack.push_async_callback(runner.aclose)
         orders = Orders(store, runner, config.limits.bounds, cells=config.limits.grid_cells, gate=gate)
-        samples = Samples(store, runner)
+        samples = Samples(store, runner, gate)
         stack.push_async_callback(samples.aclose)
         importer = await stack.enter_async_context(open_importer(config.imports, config.folder / "incoming"))
         intake = Intake(store, importer, sent, shelf=config.imports.shelf, on_added=samples.wake)

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Protocol
 from engine import AdapterUse, Cancelled, EngineError, Request, Result
 
 from ..importing import ImportRefused, Preview, redraw
-from ..orders.errors import StorageError
-from ..orders.values import CatalogEntry
+from ..orders.errors import OrderError, StorageError
+from ..orders.gate import Gate
+from ..orders.values import CatalogEntry, Who
 
 if TYPE_CHECKING:
     from ..store import Store
@@ -37,9 +38,10 @@ class Draws(Protocol):
 class Samples:
     """Between `start` and `aclose`, what is missing is drawn, and more whenever `wake` says that there is some."""
 
-    def __init__(self, store: Store, draws: Draws) -> None:
+    def __init__(self, store: Store, draws: Draws, gate: Gate | None = None) -> None:
         self._store = store
         self._draws = draws
+        self._gate = gate or Gate(store)
         self._more = asyncio.Event()
         self._refused: set[int] = set()  # entries that cannot be drawn, asked once in a life
         self._drawing: asyncio.Task[None] | None = None
@@ -75,11 +77,15 @@ class Samples:
                 await asyncio.sleep(LATER)
 
     async def _draw(self, entry: CatalogEntry) -> None:
+        request, owner = sample_request(entry), Who(entry.owner_id or 0, "", entry.guild_id, 0)
         try:
-            result = await self._draws.draw(sample_request(entry))
+            await self._gate.admit(request, (entry,), owner)
+            result = await self._draws.draw(request)
             unseen = Preview("", mature=False)
             pictures = [await asyncio.to_thread(redraw, picture.png, unseen) for picture in result.pictures]
-        except (EngineError, ImportRefused) as error:
+        except StorageError:
+            raise
+        except (EngineError, ImportRefused, OrderError) as error:
             log.info("No sample of %s was drawn: %s", entry.name, error)
             self._refused.add(entry.id)
         else:

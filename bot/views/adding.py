@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import re
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
@@ -177,31 +178,27 @@ def _row(number: str, *more: ui.Button[Any]) -> ui.ActionRow[Any]:
 
 
 class _Meter:
-    """Shows what was last noted, every EVERY seconds, while inside the block."""
+    """Shows what is noted inside the block, at most every EVERY seconds and one edit at a time."""
 
     def __init__(self, interaction: asking.Interaction, card: Callable[[int, int | None], Card]) -> None:
         self._interaction = interaction
         self._card = card
-        self._now: tuple[int, int | None] | None = None
+        self._shown_at = time.monotonic()
+        self._showing: asyncio.Task[None] | None = None
 
     def note(self, done: int, total: int | None) -> None:
-        self._now = done, total
+        now = time.monotonic()
+        if now - self._shown_at >= EVERY and (self._showing is None or self._showing.done()):
+            self._shown_at = now
+            self._showing = asyncio.create_task(_show(self._interaction, self._card(done, total)))
 
     async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._run())
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        self._task.cancel()
-        await asyncio.wait({self._task})
-
-    async def _run(self) -> None:
-        shown = None
-        while True:
-            await asyncio.sleep(EVERY)
-            if self._now is not None and self._now != shown:
-                shown = self._now
-                await _show(self._interaction, self._card(*shown))
+        """No edit is under way that could land on top of the end."""
+        if self._showing is not None:
+            await asyncio.wait({self._showing})
 
 
 async def _show(interaction: asking.Interaction, card: Card) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -10,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 from PIL import Image, PngImagePlugin
 
 from bot.config import Imports
@@ -18,7 +21,7 @@ from engine import builtin_adapter, inspect_adapter
 from tests.bot.importing.conftest import adapter_bytes, picture_bytes
 from tests.bot.importing.servers import Cdn, FakeCivitai, FakeHub, running
 from tests.bot.worlds import World, buttons, items, texts, world
-from tests.fakes import who
+from tests.fakes import until, who
 
 INK = builtin_adapter("ink").read_bytes()
 PAGE = "https://civitai.com/models/12345"
@@ -264,3 +267,52 @@ async def test_what_a_source_says_has_no_power_on_a_card(tmp_path: Path) -> None
         assert len(said) < 4000
         outside_code = "".join(said.split("`")[::2])
         assert not [words for words in ("@everyone", "](https", "**b**", "<@1>") if words in outside_code]
+
+
+class SlowCdn(Cdn):
+    """Sends the file in pieces, with time to look at the card between them; waits before the last until told."""
+
+    def __init__(self, files: dict[str, bytes]) -> None:
+        super().__init__(files)
+        self.go_on = asyncio.Event()
+
+    async def _file(self, request: web.Request) -> web.StreamResponse:
+        if request.match_info["name"] != "ink.safetensors":
+            return await super()._file(request)
+        body = self.files["ink.safetensors"]
+        response = web.StreamResponse(headers={"Content-Length": str(len(body))})
+        await response.prepare(request)
+        for at in range(0, len(body) - 50_000, 50_000):
+            await response.write(body[at : at + 50_000])
+            await asyncio.sleep(0.05)
+        await self.go_on.wait()
+        await response.write(body[at + 50_000 :])
+        return response
+
+
+def shown_on(w: World, message: Any) -> str:
+    """What the card says now."""
+    return str(w.env.backend.get_message(w.channel.id, message.id).components)
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+async def test_a_card_says_how_far_it_is_and_can_stop_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stopped: bool
+) -> None:
+    monkeypatch.setattr("bot.views.adding.EVERY", 0)  # in SimCord no time passes by itself
+    monkeypatch.setattr("bot.importing.arrival.BLOCK", 40_000)
+    monkeypatch.setattr(f"{__name__}.Cdn", SlowCdn)
+    async with outside() as out, world(tmp_path, out.imports) as w:
+        assert isinstance(out.cdn, SlowCdn)
+        shown = await w.alice.slash(w.channel, "lora add", source=PAGE)
+        card = shown.response.message
+        adding = asyncio.create_task(w.alice.click(card, label="Add"))
+        await until(lambda: bool(re.search(r"Fetching `Ink`: [1-9]\d* % of 0.2 MB", shown_on(w, card))))
+        if stopped:
+            number = re.findall(r"loom:add:stop:([\w-]{22})", shown_on(w, card))[0]
+            assert w.bot.intake.stop(who(w.alice.id, guild_id=w.channel.guild.id), number)
+        out.cdn.go_on.set()
+        done = await adding
+        words = "Stopped. Nothing of it was kept." if stopped else "Added `ink-2`"
+        assert words in texts(done.response.message)
+        assert (len(await entries(w)), blobs(w)) == ((0, 3) if stopped else (1, 4))

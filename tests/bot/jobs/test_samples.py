@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from PIL import Image
 from bot.importing import Provenance
 from bot.jobs import Runner
 from bot.jobs.samples import COUNT, SEED, Samples
-from bot.orders import CatalogEntry
+from bot.orders import CatalogEntry, Forbidden, Gate, Who
 from bot.orders.additions import Addition
 from bot.store import open_store
 from bot.store.models import SampleRow
@@ -143,6 +143,20 @@ async def test_what_does_not_fit_or_nobody_should_see_is_not_drawn(tmp_path: Pat
         d.samples.wake()
         await asyncio.sleep(0.1)
         assert d.b.fleet.attempts == []
+
+
+async def test_what_may_not_be_drawn_is_not(tmp_path: Path) -> None:
+    async with bench(tmp_path / "data", fleet=FakeFleet(auto=True)) as b:
+        banned = await added(b, tmp_path, "banned")
+
+        async def rule(request: Request, entries: Sequence[CatalogEntry], by: Who) -> None:
+            if banned.id in [entry.id for entry in entries] and by.member_id == MEMBER:
+                raise Forbidden("It was taken down.")
+
+        other = await added(b, tmp_path, "other")
+        await Samples(b.store, b.runner, Gate(b.store, [rule])).draw_missing()
+        assert [entry.id for entry in await b.store.drawings.undrawn()] == [banned.id]
+        assert [attempt.request.adapters[0].name for attempt in b.fleet.attempts] == [other.name]
 
 
 async def test_one_that_fails_is_left_and_the_next_is_drawn(tmp_path: Path) -> None:
