@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
+
+import pytest
 
 from bot.importing import PreviewPicture, Provenance
 from bot.orders.additions import Addition
-from bot.store import open_store
+from bot.orders.errors import ShelfFull
+from bot.orders.values import Shelf
+from bot.store import back_up, open_store, restore
+from bot.store.samples import SampleFolder
 from engine import inspect_adapter
 from tests.fakes import MEMBER, adapter_file, who
 
@@ -48,6 +54,39 @@ async def test_two_who_add_the_same_at_once_share_one_file(tmp_path: Path) -> No
         added = await asyncio.gather(*keeping)
         assert len({one.entry.id for one in added}) == 8
         assert len(list(store.adapters_folder.rglob("*.safetensors"))) == 1
+
+
+async def test_what_is_taken_back_is_nobody_else_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One is about to be written down when another one with the same file is refused."""
+    path, begun, go_on = adapter_file(tmp_path / "mine.safetensors"), asyncio.Event(), asyncio.Event()
+    add = SampleFolder.add
+
+    async def slowly(folder: SampleFolder, webp: bytes) -> str:
+        begun.set()
+        await go_on.wait()
+        return await add(folder, webp)
+
+    monkeypatch.setattr(SampleFolder, "add", slowly)
+    async with open_store(None, tmp_path / "data") as store:
+        first = asyncio.create_task(store.intake.keep(path, addition(path), who(1), owner_id=1))
+        await begun.wait()
+        unwelcome = replace(addition(path), previews=())
+        refused = asyncio.create_task(store.intake.keep(path, unwelcome, who(2), owner_id=2, shelf=Shelf(0)))
+        await asyncio.sleep(0.1)
+        go_on.set()
+        entry = (await first).entry
+        with pytest.raises(ShelfFull):
+            await refused
+        assert len(list(store.adapters_folder.rglob(f"{entry.info.sha256}.safetensors"))) == 1
+
+
+async def test_samples_are_in_a_backup_too(tmp_path: Path) -> None:
+    path = adapter_file(tmp_path / "mine.safetensors")
+    async with open_store(None, tmp_path / "data") as store:
+        await store.intake.keep(path, addition(path), who(), owner_id=MEMBER)
+    back_up(tmp_path / "data", tmp_path / "backup")
+    restore(tmp_path / "backup", tmp_path / "again")
+    assert [file.read_bytes() for file in (tmp_path / "again" / "previews").iterdir()] == [WEBP.webp]
 
 
 async def test_one_who_presses_twice_has_one_entry(tmp_path: Path) -> None:
