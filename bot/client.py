@@ -39,6 +39,7 @@ EXTENSIONS = (
     "bot.cogs.lora",
     "bot.cogs.metadata",
     "bot.cogs.queue",
+    "bot.views.adapter_deeds",
     "bot.views.deeds",
 )
 

@@ -15,7 +15,7 @@ from .config import BotConfig
 from .jobs import Runner
 from .jobs.poster import Poster
 from .orders import Gate, Orders, Shelf
-from .store import Questions, Store, open_store
+from .store import Store, open_store
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,6 @@ class Parts:
     orders: Orders
     runner: Runner
     shelf: Shelf
-    questions: Questions
 
 
 @asynccontextmanager
@@ -45,7 +44,7 @@ async def open_parts(config: BotConfig, poster: Poster, fleet: Fleet | None = No
         orders = Orders(store, runner, config.limits.bounds, cells=config.limits.grid_cells, gate=gate)
         pruning = asyncio.create_task(_prune_daily(store, config.data.keep_pictures_days), name="pruning")
         try:
-            yield Parts(orders, runner, Shelf(store), store.questions)
+            yield Parts(orders, runner, Shelf(store))
         finally:
             pruning.cancel()
             await asyncio.wait({pruning})

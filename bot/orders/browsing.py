@@ -61,6 +61,7 @@ class Gallery:
     one to show in this place. `families` and `tags` are the ones there are to choose from, the most frequent first.
     """
 
+    wish: Wish
     entries: tuple[CatalogEntry, ...]
     samples: Mapping[int, Sample]
     number: int

@@ -8,18 +8,19 @@ from collections.abc import Mapping
 from dataclasses import replace
 from enum import StrEnum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from engine import AdapterNotFound, BadRequest
 
 from .adapters import Adapters
 from .browsing import Change, Details, Gallery, Show, Wish
-from .errors import Forbidden
+from .errors import Forbidden, TooLate
 from .values import CatalogEntry, Triggers, Who
 
 if TYPE_CHECKING:
     from ..store import Store
 
+BROWSING, REMOVING = "browse", "remove"  # kinds of questions
 PAGE = 5  # entries of a gallery's page: what fits a card with a picture each
 SAMPLES = 4
 MAX_WEIGHT = 10.0
@@ -45,11 +46,35 @@ class Shelf:
     def __init__(self, store: Store) -> None:
         self._catalog = store.catalog
         self._entries = store.entries
+        self._questions = store.questions
         self._adapters = Adapters(store.catalog)
 
-    async def browse(self, who: Who, wish: Wish, number: int = 1, size: int = PAGE) -> Gallery:
-        """A page of the adapters that the wish finds; those that are not for everybody only where they may be seen."""
-        return await self._catalog.browse(who, replace(wish, mature=who.adult), number, size)
+    async def browse(self, who: Who, wish: Wish) -> tuple[str, Gallery]:
+        """The first page of what the wish finds, and the number under which `turn` goes on from there. Adapters that
+        are not for everybody are there only where they may be seen.
+        """
+        number = await self._questions.ask(who, BROWSING, {"wish": wish.to_json(), "page": 1})
+        return number, await self._gallery(who, wish, 1)
+
+    async def turn(self, who: Who, number: str, *, pages: int = 0, **wish: Any) -> Gallery:
+        """The card of that number is so many pages further, or at the first of another wish, by fields of Wish.
+
+        Raises TooLate: it is somebody else's, or too old.
+        """
+        state = await self._questions.look(who, BROWSING, number)
+        if state is None:
+            raise TooLate("This card is too old or somebody else's. Send /lora browse again.")
+        wished = replace(Wish.from_json(state["wish"]), **wish)
+        gallery = await self._gallery(who, wished, 1 if wish else state["page"] + pages)
+        await self._questions.amend(who, BROWSING, number, {"wish": wished.to_json(), "page": gallery.number})
+        return gallery
+
+    async def _gallery(self, who: Who, wish: Wish, number: int) -> Gallery:
+        return await self._catalog.browse(who, replace(wish, mature=who.adult), number, PAGE)
+
+    async def facets(self, who: Who) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The families and the tags of the adapters that this person sees here, the most frequent first."""
+        return await self._catalog.facets(who)
 
     async def mine(self, who: Who, needle: str, limit: int) -> tuple[CatalogEntry, ...]:
         """One's own entries that answer to `needle` and can be changed from here."""
@@ -99,10 +124,23 @@ class Shelf:
         act = self._entries.keep if wanted else self._entries.let_go
         return _there(await act(who, entry.id), name)
 
-    async def remove(self, who: Who, name: str) -> CatalogEntry:
-        """One's own entry is gone, and its file unless another entry or a job still needs it. Raises Forbidden."""
+    async def ask_removal(self, who: Who, name: str) -> tuple[str, CatalogEntry]:
+        """One's own entry and the number under which `remove` or `spare` answers. Raises Forbidden."""
         entry = await self.own(who, name)
-        return _there(await self._entries.remove(who, entry.id), name)
+        return await self._questions.ask(who, REMOVING, {"entry": entry.id}), entry
+
+    async def remove(self, who: Who, number: str) -> CatalogEntry:
+        """The entry is gone, and its file unless another entry or a job still needs it. Raises TooLate."""
+        short_id = await self.spare(who, number)
+        entry = await self.own(who, short_id)
+        return _there(await self._entries.remove(who, entry.id), short_id)
+
+    async def spare(self, who: Who, number: str) -> str:
+        """The question is answered, and nothing else; gives the short id that it was about. Raises TooLate."""
+        asked = await self._questions.take(who, REMOVING, number)
+        if asked is None:
+            raise TooLate("This question is answered or too old. Send /lora remove again.")
+        return f"#{asked['entry']}"
 
     async def edit(self, who: Who, name: str, change: Change) -> CatalogEntry:
         """One's own entry says this. Raises Forbidden, NameTaken, or BadRequest for what cannot be.
@@ -163,7 +201,7 @@ def _checked(entry: CatalogEntry, change: Change) -> Change:
         raise BadRequest("No words are chosen; name the trigger words that are to be added.")
     if entry.forked_from is not None:
         _require_attribution(entry, after)
-    return Change(**changed)  # type: ignore[typeddict-item]  # its names are those of the change that came in
+    return cast(Change, changed)  # its names are those of the change that came in
 
 
 def _require_weights(entry: CatalogEntry) -> None:

@@ -8,7 +8,6 @@ from .errors import BackupUnusable, DatabaseBroken, DatabaseNewer, DataFolderErr
 from .jobs import JobRows
 from .migrate import downgrade, upgrade
 from .open import Store, open_store
-from .questions import Questions
 
 __all__ = [
     "BackupUnusable",
@@ -18,7 +17,6 @@ __all__ = [
     "DatabaseNewer",
     "FolderInUse",
     "JobRows",
-    "Questions",
     "Store",
     "back_up",
     "downgrade",

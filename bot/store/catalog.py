@@ -104,8 +104,8 @@ class Catalog:
         number = min(max(1, number), pages)
         entries = await self._in_order(found[(number - 1) * size : number * size])
         samples = {entry.id: samples[0] for entry in entries if (samples := await self.samples(who, entry, 1))}
-        families, tags = await self._facets(who)
-        return Gallery(entries, samples, number, pages, len(found), families, tags)
+        families, tags = await self.facets(who)
+        return Gallery(wish, entries, samples, number, pages, len(found), families, tags)
 
     async def likenesses(self, who: Who, entry: CatalogEntry, family: str) -> tuple[CatalogEntry, ...]:
         """What could stand in for an entry on another family's base model: visible, everybody's to read, sharing the
@@ -189,7 +189,7 @@ class Catalog:
             await self._adapters.remove(idle)
         return len(idle)
 
-    async def _facets(self, who: Who) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    async def facets(self, who: Who) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The families and the tags of visible entries, the most frequent first."""
         number = func.count().label("number")
         families = select(FileRow.family, number).join(EntryRow, EntryRow.sha256 == FileRow.sha256)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import discord
@@ -12,15 +12,17 @@ from discord import ui
 
 from engine import Progress, written
 
-from ..orders import Job, JobState, Ticket
+from ..language import say
+from ..orders import Credit, Job, JobState, Ticket
 from .buttons import Action, JobButton
-from .text import block, code, safe, weight
+from .text import block, code, lines, safe, weight
 
 COLOUR = discord.Colour(0x7A5CFF)
 FAULT = discord.Colour(0xC0392B)
 PROMPT_SHOWN = 1500  # of the 4000 characters that Discord gives one message
 NEGATIVE_SHOWN = 300
 REPORTS_SHOWN = 5
+FACTS_SHOWN = 2000  # characters
 GONE = "-# The pictures are no longer kept; Again draws them once more."
 
 _ALL_LAYERS = re.compile(r".*: (\d+) of \1 layers")
@@ -78,6 +80,13 @@ def closed(job: Job, *, mention: bool = False) -> Card:
     return Card(*head, _text(f"{reason}\n{_words(job)}"), _row(job.id, Action.AGAIN), colour=FAULT)
 
 
+def custom_ids(components: Iterable[Any]) -> Iterator[str]:
+    """What the buttons and menus of a message carry."""
+    for component in components:
+        yield getattr(component, "custom_id", None) or ""
+        yield from custom_ids(getattr(component, "children", ()))
+
+
 def preview_file(preview: bytes | None) -> discord.File | None:
     return None if preview is None else discord.File(io.BytesIO(preview), filename="preview.jpg")
 
@@ -106,9 +115,25 @@ def _facts(job: Job) -> str:
         f"{job.seconds:.1f} s" if job.seconds is not None else "",
     ]
     partial = [line for line in job.report if not _ALL_LAYERS.fullmatch(line)]
-    return "\n".join(
-        "-# " + line for line in [" · ".join(filter(None, facts)), *_notes(partial), *_notes(request.notes)]
-    )
+    advice = [credit.advice for credit in job.credits if credit.advice]
+    said = [
+        " · ".join(filter(None, facts)),
+        *_credits(job.credits),
+        *_notes([*advice, *partial]),
+        *_notes(request.notes),
+    ]
+    return lines([f"-# {line}" for line in said], say("And more."), FACTS_SHOWN)
+
+
+def _credits(given: Sequence[Credit]) -> list[str]:
+    """Who made the adapters, and on which terms: a line for three of them."""
+    said = [
+        say("{name} by {maker}", name=code(credit.name, 40), maker=safe(credit.by, 60) or say("somebody unknown"))
+        + (f" ({safe(credit.license, 40)})" if credit.license else "")
+        for credit in given
+        if credit.by or credit.license
+    ]
+    return [" · ".join(said[at : at + 3]) for at in range(0, len(said), 3)]
 
 
 def _notes(sentences: Sequence[str]) -> list[str]:
