@@ -94,12 +94,12 @@ class Catalog:
     ) -> tuple[CatalogEntry, ...]:
         """Visible entries that answer to `needle` and fit `family`: the best answers first, then the most used."""
         wish = Wish(needle, family or "", mature=mature, private=private)
-        found = await self._search.ids(visible_to(who), who.member_id, wish)
+        found = await self._search.ids(visible_to(who), who, wish)
         return await self._in_order(found[:limit])
 
     async def browse(self, who: Who, wish: Wish, number: int, size: int) -> Gallery:
         """One page of the visible entries that the wish finds; a page past the end is the last one."""
-        found = await self._search.ids(visible_to(who), who.member_id, wish)
+        found = await self._search.ids(visible_to(who), who, wish)
         pages = max(1, -(-len(found) // size))
         number = min(max(1, number), pages)
         entries = await self._in_order(found[(number - 1) * size : number * size])
@@ -191,18 +191,18 @@ class Catalog:
 
     async def facets(self, who: Who) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The families and the tags of visible entries, the most frequent first."""
-        number = func.count().label("number")
-        families = select(FileRow.family, number).join(EntryRow, EntryRow.sha256 == FileRow.sha256)
+        number = func.count()
+        families = select(FileRow.family).join(EntryRow, EntryRow.sha256 == FileRow.sha256)
         families = families.where(visible_to(who), FileRow.family != "").group_by(FileRow.family)
-        tags = select(TagRow.tag, number).join(EntryRow, EntryRow.id == TagRow.entry_id)
+        tags = select(TagRow.tag).join(EntryRow, EntryRow.id == TagRow.entry_id)
         tags = tags.where(visible_to(who), true() if who.adult else EntryRow.nsfw.is_(False)).group_by(TagRow.tag)
         async with self._database.read() as session:
-            found = [
-                await session.scalars(query.order_by(number.desc(), "1").limit(TAGS)) for query in (families, tags)
-            ]
-            return tuple(found[0]), tuple(found[1])
+            bases = await session.scalars(families.order_by(number.desc(), FileRow.family).limit(TAGS))
+            marks = await session.scalars(tags.order_by(number.desc(), TagRow.tag).limit(TAGS))
+            return tuple(bases), tuple(marks)
 
     async def _in_order(self, ids: Sequence[int]) -> tuple[CatalogEntry, ...]:
+        """Those of the entries that are still there."""
         async with self._database.read() as session:
             rows = {row.id: row for row in await session.scalars(select(EntryRow).where(EntryRow.id.in_(ids)))}
             return tuple(entry_of(rows[entry_id]) for entry_id in ids if entry_id in rows)

@@ -1,14 +1,15 @@
-"""How well an entry answers to what somebody has typed: letter by letter, then word by word, then by likeness."""
+"""How well entries answer to what somebody has typed: letter by letter, else word by word, else by likeness."""
 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 LEAST = 3  # letters from which a slip of the finger is forgiven
-LIKE = 0.5  # of the needle's pairs of letters that a name must have
+LIKE = 0.5  # of the needle's pairs of letters that the names must have
 DESCRIBED = 400  # characters of a description that are searched
+_NAMED, _BY_WORDS, _BY_LIKENESS = 75, 40, 30  # the least for a part of a name; what the others are worth at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,51 +28,43 @@ class Words:
         every = "\n".join((*called, *marked, fold(description[:DESCRIBED])))
         return cls(called, marked, every, frozenset().union(*map(pairs, called)))
 
-    def answers(self, needle: Needle) -> float:
-        """From 0, not at all, to 100, by its very name."""
-        text = needle.text
-        if len(text) == 1 and not any(text in name for name in self.names):
-            return 0  # it is in nearly every description
-        if text in self.every:
-            return self._literally(text)
-        if all(word in self.every for word in needle.words):
-            return 40
-        if not needle.pairs:
-            return 0
-        likeness = len(needle.pairs & self.pairs) / len(needle.pairs)
-        return 30 * likeness if likeness >= LIKE else 0
-
-    def _literally(self, text: str) -> float:
-        name = self.names[0]
-        if text == name:
-            return 100
-        if text in self.names[1:]:
-            return 95
-        if name.startswith(text):
-            return 90
-        if any(other.startswith(text) for other in self.names):
-            return 85
-        if text in name:
-            return 80
-        if any(text in other for other in self.names):
-            return 75
-        if any(mark.startswith(text) for mark in self.marks):
-            return 60
-        return 50
+    def holds(self, text: str) -> float:
+        """What it is worth that the text is somewhere in these words: 100 for the very name."""
+        name, *others = self.names
+        worth = (
+            (100, text == name),
+            (95, text in others),
+            (90, name.startswith(text)),
+            (85, any(other.startswith(text) for other in others)),
+            (80, text in name),
+            (_NAMED, any(text in other for other in others)),
+            (60, len(text) > 1 and any(mark.startswith(text) for mark in self.marks)),
+            (50, len(text) > 1),  # one letter is in nearly every description
+        )
+        return next((points for points, true in worth if true), 0)
 
 
-@dataclass(frozen=True, slots=True)
-class Needle:
-    """What somebody has typed, folded, its words and its pairs of letters; none where it is too short for slips."""
+def answers(needle: str, words: Sequence[Words]) -> list[int]:
+    """The places of those words that answer to the needle, best answers first, otherwise in their order."""
+    text = " ".join(fold(needle).split())
+    if not text:
+        return list(range(len(words)))
+    found = {place: one.holds(text) for place, one in enumerate(words) if text in one.every}
+    if max(found.values(), default=0) < _NAMED:
+        found = _nearly(text, words) | found
+    return sorted((place for place, points in found.items() if points), key=lambda place: -found[place])
 
-    text: str
-    words: tuple[str, ...]
-    pairs: frozenset[str]
 
-    @classmethod
-    def of(cls, text: str) -> Needle:
-        folded = " ".join(fold(text).split())
-        return cls(folded, tuple(folded.split()), pairs(folded) if len(folded) >= LEAST else frozenset())
+def _nearly(text: str, words: Sequence[Words]) -> dict[int, float]:
+    """Those that hold every word of the text, and those whose names are like it."""
+    parts, wanted = text.split(), pairs(text)
+    found: dict[int, float] = {}
+    for place, one in enumerate(words):
+        if len(parts) > 1 and all(part in one.every for part in parts):
+            found[place] = _BY_WORDS
+        elif len(text) >= LEAST and (shared := len(wanted & one.pairs)) >= LIKE * len(wanted):
+            found[place] = _BY_LIKENESS * shared / len(wanted)
+    return found
 
 
 def fold(text: str) -> str:
