@@ -73,7 +73,7 @@ def test_what_a_file_says_of_itself_has_no_power_on_a_card(tmp_path: Path) -> No
     said = "\n".join(_said(adapter_card(Details(entry, (), None, favourite=False, mine=False), [])))
     assert "trained" in said
     assert len(said) <= 4000
-    outside = "".join(said.split("`")[::2])  # in a code span nothing means anything
+    outside = "".join(said.replace("\\`", "").split("`")[::2])  # in a code span nothing means anything
     for power in ("@everyone", "canary", "https://", "**", "<@"):
         assert power not in outside.replace("\\*", "").replace("\\<", "")  # what is escaped is harmless
     assert "canary" not in said
