@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ..orders import CatalogEntry
 from . import asking
 from .adapter import AdapterAction, AdapterButton, adapter_deed
-from .adapter_forms import DrawForm, DrawingForm, Form, NamingForm, RightsForm, edit_card
+from .adapter_forms import DrawForm, DrawingForm, EntryForm, NamingForm, RightsForm, edit_card
 from .asking import Interaction
 from .gallery import Narrow, OpenEntry, Turn, show_adapter
 from .removal import Decide
@@ -52,7 +52,7 @@ async def _edit(interaction: Interaction, short_id: str) -> None:
     await interaction.response.edit_message(view=edit_card(entry), attachments=[])
 
 
-async def _open_form(interaction: Interaction, short_id: str, form: Callable[[CatalogEntry], Form]) -> None:
+async def _open_form(interaction: Interaction, short_id: str, form: Callable[[CatalogEntry], EntryForm]) -> None:
     entry = await interaction.client.shelf.own(asking.who(interaction), short_id)
     await interaction.response.send_modal(form(entry))
 

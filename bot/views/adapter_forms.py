@@ -12,40 +12,35 @@ from engine import Request
 from ..language import say
 from ..orders import CatalogEntry, Change, Ticket, Triggers
 from ..orders.shelf import LENGTHS, MAX_CHOSEN, MAX_TAGS, read_list, read_span
-from ..replies import answer_error
 from . import asking
 from .adapter import AdapterAction, AdapterButton
 from .cards import Card
+from .forms import Form
 from .text import code, safe, shortened, weight
-from .weights import TIMEOUT, read_weight
+from .weights import read_weight
 
 PROMPT = 4000  # characters that Discord lets a form's field have
 _NSFW, _REAL = "nsfw", "real"
 
 
-class Form(ui.Modal):
-    """A form about one entry, whose errors are answered like a command's."""
+class EntryForm(Form):
+    """A form about one entry."""
 
     def __init__(self, title: str, entry: CatalogEntry) -> None:
-        super().__init__(title=shortened(title, 45), timeout=TIMEOUT)
+        super().__init__(shortened(title, 45))
         self.short_id = entry.short_id
 
-    def ask(self, label: str, custom_id: str, value: str, most: int, *, long: bool = False, hint: str = "") -> Any:
-        """One more field of text; one that may stay empty."""
+    def ask(self, label: str, custom_id: str, value: str, most: int, *, long: bool = False) -> ui.TextInput[Any]:
+        """One more field of text, which may stay empty."""
         style = discord.TextStyle.paragraph if long else discord.TextStyle.short
         field: ui.TextInput[Any] = ui.TextInput(
             custom_id=custom_id, default=value[:most] or None, max_length=most, required=False, style=style
         )
-        self.add_item(ui.Label(text=shortened(label, 45), component=field, description=hint or None))
+        self.add_item(ui.Label(text=shortened(label, 45), component=field))
         return field
 
-    async def on_error(  # type: ignore[override]  # a form's errors have no item, unlike a view's
-        self, interaction: discord.Interaction[Any], error: Exception
-    ) -> None:
-        await answer_error(interaction, error)
 
-
-class DrawForm(Form):
+class DrawForm(EntryForm):
     """Sent, it orders a picture with the adapter."""
 
     def __init__(self, entry: CatalogEntry) -> None:
@@ -66,7 +61,7 @@ class DrawForm(Form):
         return await orders.imagine(asking.order(interaction, request))
 
 
-class NamingForm(Form):
+class NamingForm(EntryForm):
     def __init__(self, entry: CatalogEntry) -> None:
         super().__init__(say("Name and description"), entry)
         self.called = self.ask(say("Name"), "name", entry.name, LENGTHS["name"])
@@ -85,7 +80,7 @@ class NamingForm(Form):
         await _edit(interaction, self.short_id, change)
 
 
-class DrawingForm(Form):
+class DrawingForm(EntryForm):
     def __init__(self, entry: CatalogEntry) -> None:
         super().__init__(say("Weights and words"), entry)
         self.weight = self.ask(say("Weight where none is given"), "weight", weight(entry.weight), 8)
@@ -115,7 +110,7 @@ class DrawingForm(Form):
         await _edit(interaction, self.short_id, change)
 
 
-class RightsForm(Form):
+class RightsForm(EntryForm):
     def __init__(self, entry: CatalogEntry) -> None:
         super().__init__(say("Maker and warnings"), entry)
         self.credit = self.ask(say("Who made it"), "credit", entry.credit, LENGTHS["credit"])

@@ -157,8 +157,9 @@ def gallery_card(gallery: Gallery, number: str, files: Mapping[int, discord.File
 def _head(gallery: Gallery) -> str:
     wish = gallery.wish
     if not gallery.total:
-        wanted = say(" with {needle}", needle=code(wish.needle, 50)) if wish.needle.strip() else ""
-        return say("There are no adapters{wanted} that you can use here.", wanted=wanted)
+        if not wish.needle.strip():
+            return say("There are no adapters that you can use here.")
+        return say("There are no adapters with {part} that you can use here.", part=code(wish.needle, 50))
     facts = [
         say_many("{n} adapter", "{n} adapters", gallery.total),
         say("for {needle}", needle=code(wish.needle, 50)) if wish.needle.strip() else "",
