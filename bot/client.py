@@ -22,7 +22,7 @@ from .compose import Parts, open_parts
 from .config import BotConfig
 from .jobs import Runner
 from .language import Languages, unsaid
-from .orders import Forbidden, Orders
+from .orders import Forbidden, Orders, Shelf
 from .orders.rights import require_command
 from .replies import answer_error
 from .views import asking
@@ -41,6 +41,7 @@ EXTENSIONS = (
     "bot.cogs.lora",
     "bot.cogs.metadata",
     "bot.cogs.queue",
+    "bot.views.adapter_deeds",
     "bot.views.deeds",
 )
 
@@ -106,6 +107,10 @@ class Bot(commands.Bot):
     @property
     def runner(self) -> Runner:
         return self._opened.runner
+
+    @property
+    def shelf(self) -> Shelf:
+        return self._opened.shelf
 
     async def setup_hook(self) -> None:
         self._parts = await self._open.enter_async_context(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -12,16 +13,20 @@ from pathlib import Path
 
 from engine import BUILTIN_ADAPTERS, builtin_adapter
 
+from ..orders.errors import NameTaken
 from .audit import Audit
 from .backup import copy_database
 from .catalog import EVERYONE, Catalog
 from .database import Database, database_url
+from .entries import Entries
 from .files import AdapterFolder, PictureFolder
 from .integrity import check, newest
 from .jobs import JobRows, utc_now
 from .lock import locked
 from .migrate import upgrade
 from .questions import Questions
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +35,7 @@ class Store:
 
     jobs: JobRows
     catalog: Catalog
+    entries: Entries
     audit: Audit
     questions: Questions
     adapters_folder: Path
@@ -46,7 +52,10 @@ class Store:
     async def adopt_builtins(self) -> None:
         """The engine's built-in adapters are in everyone's catalog, once each."""
         for name in BUILTIN_ADAPTERS:
-            await self.catalog.add(builtin_adapter(name), name, visibility=EVERYONE)
+            try:
+                await self.catalog.add(builtin_adapter(name), name, visibility=EVERYONE)
+            except NameTaken:  # by a member, before a version came with it
+                log.warning("The built-in adapter %s is not in the catalog: its name is somebody's", name)
 
 
 @asynccontextmanager
@@ -68,7 +77,8 @@ async def open_store(
         try:
             jobs, catalog = JobRows(connections, pictures, now), Catalog(connections, adapters, now)
             audit, questions = Audit(connections, now), Questions(connections, now)
-            yield Store(jobs, catalog, audit, questions, adapters.folder, connections)
+            entries = Entries(connections, catalog, data / "previews", now)
+            yield Store(jobs, catalog, entries, audit, questions, adapters.folder, connections)
         finally:
             await connections.aclose()
 
