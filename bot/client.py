@@ -23,7 +23,7 @@ from .config import BotConfig
 from .importing import DropServer
 from .jobs import Runner
 from .language import Languages, unsaid
-from .orders import Forbidden, Orders
+from .orders import Forbidden, Orders, Shelf
 from .orders.intake import Intake
 from .orders.rights import require_command
 from .replies import answer_error
@@ -44,6 +44,7 @@ EXTENSIONS = (
     "bot.cogs.lora",
     "bot.cogs.metadata",
     "bot.cogs.queue",
+    "bot.views.adapter_deeds",
     "bot.views.deeds",
 )
 
@@ -118,6 +119,10 @@ class Bot(commands.Bot):
     def drop(self) -> DropServer | None:
         """The page for large files, where there is one."""
         return self._opened.drop
+
+    @property
+    def shelf(self) -> Shelf:
+        return self._opened.shelf
 
     async def setup_hook(self) -> None:
         poster = DiscordPoster(self, self.languages)

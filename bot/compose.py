@@ -17,7 +17,7 @@ from .importing import DropServer, Importer, SourceMissing, WatchFolder, open_im
 from .jobs import Runner
 from .jobs.poster import Poster
 from .jobs.samples import Samples
-from .orders import Gate, Orders
+from .orders import Gate, Orders, Shelf
 from .orders.intake import Intake, Sent
 from .store import Store, open_store
 
@@ -33,6 +33,7 @@ class Parts:
     orders: Orders
     runner: Runner
     intake: Intake
+    shelf: Shelf
     samples: Samples
     drop: DropServer | None  # None: no page for large files is configured
 
@@ -66,18 +67,18 @@ async def open_parts(
         samples = Samples(store, runner, gate)
         stack.push_async_callback(samples.aclose)
         importer = await stack.enter_async_context(open_importer(config.imports, config.folder / "incoming"))
-        intake = Intake(store, importer, sent, shelf=config.imports.shelf, on_added=samples.wake)
+        intake = Intake(store, importer, sent, allotment=config.imports.allotment, on_added=samples.wake)
         stack.push_async_callback(intake.aclose)
         drop = await _opened_drop(stack, config, importer, intake)
         work = {
             "sources": _daily(intake.check_sources, "what became of adapters elsewhere was not asked"),
         }
-        if days := config.data.keep_pictures_days:
-            work["pruning"] = _daily(lambda: _prune(store, days), "old pictures could not be thrown away")
+        days = config.data.keep_pictures_days
+        work["pruning"] = _daily(lambda: _prune(store, days), "what is no longer needed could not be thrown away")
         if config.imports.watch_folder is not None:
             work["watch folder"] = WatchFolder(config.imports.watch_folder, importer, intake.keep_watched).run()
         await stack.enter_async_context(_beside(work))
-        yield Parts(orders, runner, intake, samples, drop)
+        yield Parts(orders, runner, intake, Shelf(store), samples, drop)
 
 
 async def _opened_drop(
@@ -122,6 +123,8 @@ async def _daily(work: Callable[[], Awaitable[object]], failure: str) -> None:
 
 
 async def _prune(store: Store, days: int) -> None:
-    """No picture is kept longer than `days`."""
-    if gone := await store.jobs.prune(timedelta(days=days)):
+    """No picture is kept longer than `days`, 0 being for ever, and no file that nothing needs."""
+    if days and (gone := await store.jobs.prune(timedelta(days=days))):
         log.info("Threw %d pictures away that were older than %d days", gone, days)
+    if gone := await store.catalog.sweep():
+        log.info("Threw %d adapter files away that nothing needed any more", gone)

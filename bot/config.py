@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from engine import MAX_CELLS, EngineConfig
 
-from .orders.values import Bounds, Shelf
+from .orders.values import Allotment, Bounds
 
 REAL_TOKEN = re.compile(r"[A-Za-z0-9_-]{23,30}\.[A-Za-z0-9_-]{6,8}\.[A-Za-z0-9_-]{27,50}")
 
@@ -134,8 +134,8 @@ class Imports:
                 raise ValueError(f'hosts: {host!r} is no name of a host; write it like "github.com".')
 
     @property
-    def shelf(self) -> Shelf:
-        return Shelf(self.entries_per_member, self.megabytes_per_member * 1_000_000)
+    def allotment(self) -> Allotment:
+        return Allotment(self.entries_per_member, self.megabytes_per_member * 1_000_000)
 
     @property
     def loopback_urls(self) -> tuple[str, ...]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from .browsing import Change, Details, Gallery, Sample, Show, Wish
 from .desk import Line, Orders
 from .errors import (
     CellUnknown,
     Closing,
     Forbidden,
     JobUnknown,
+    NameTaken,
     NotInMix,
     OrderError,
     QueueFull,
@@ -19,10 +21,12 @@ from .errors import (
 )
 from .gate import Gate, Rule
 from .replay import Replay
+from .shelf import Sharing, Shelf
 from .values import (
     AuditEntry,
     Bounds,
     CatalogEntry,
+    Credit,
     Job,
     JobState,
     Order,
@@ -32,6 +36,7 @@ from .values import (
     Queue,
     StoredPicture,
     Ticket,
+    Triggers,
     Who,
 )
 
@@ -40,13 +45,18 @@ __all__ = [
     "Bounds",
     "CatalogEntry",
     "CellUnknown",
+    "Change",
     "Closing",
+    "Credit",
+    "Details",
     "Forbidden",
+    "Gallery",
     "Gate",
     "Job",
     "JobState",
     "JobUnknown",
     "Line",
+    "NameTaken",
     "NotInMix",
     "Order",
     "OrderError",
@@ -59,11 +69,17 @@ __all__ = [
     "QuotaSpent",
     "Replay",
     "Rule",
+    "Sample",
+    "Sharing",
+    "Shelf",
+    "Show",
     "StorageBusy",
     "StorageError",
     "StorageFull",
     "StoredPicture",
     "Ticket",
     "TooLate",
+    "Triggers",
     "Who",
+    "Wish",
 ]

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
-from engine import AdapterInfo, BadRequest
+from engine import AdapterInfo
 
 from ..importing import (
     Fetched,
@@ -27,8 +27,8 @@ from .values import CatalogEntry
 
 PRIVATE, GUILD, EVERYONE = "private", "guild", "everyone"
 MAX_NAME = 60  # characters
-MAX_TAG = 40
-WORDS_KEPT = 20  # trigger words and tags of one entry
+MAX_TAG, TAGS_KEPT = 40, 12
+MAX_WORD, WORDS_KEPT = 100, 20  # trigger words
 _UNFIT = re.compile(r'[<>:,|"`#@\\]')  # what a tag of a prompt, a short id or a mention begins or ends with
 _USUAL_NAMES = ("pytorch_lora_weights", "adapter_model", "model", "adapter", "lora")  # say nothing about a file
 _COMMERCIAL = {
@@ -155,7 +155,7 @@ def offer_of(preflight: Preflight, name: str, visibility: str) -> Offer:
         sha256=preflight.hashes.get("SHA256", ""),
         licence=spell_licence(preflight.licence),
         scans=dict(preflight.scans),
-        triggers=preflight.triggers[:WORDS_KEPT],
+        triggers=_words(preflight.triggers),
         description=preflight.description,
         previews=preflight.previews,
         mature=preflight.mature,
@@ -197,10 +197,10 @@ def addition_of(fetched: Fetched, visibility: str, name: str = "") -> Addition:
         name=name,
         proposed=proposed_name(origin.file_name, origin.title or info.title),
         previews=fetched.previews,
-        triggers=said.triggers[:WORDS_KEPT] if said is not None else (),
+        triggers=_words(said.triggers) if said is not None else (),
         tags=_tags(said.tags) if said is not None else (),
         description=said.description if said is not None else "",
-        credit=origin.creator or info.author,
+        credit=(origin.creator or info.author)[:100],
         licence=spell_licence(origin.licence) or info.license,
         mature=said is not None and said.mature,
         real_person=said is not None and said.real_person,
@@ -231,16 +231,6 @@ def proposed_name(file_name: str, title: str) -> str:
     return cleaned or "adapter"
 
 
-def wanted_name(text: str) -> str:
-    """The name that a member asks for, "" for none. Raises BadRequest for what a prompt's tag could not hold."""
-    name = " ".join(_plain(text).split())
-    if len(name) > MAX_NAME:
-        raise BadRequest(f"That name has {len(name)} characters; {MAX_NAME} is the most.")
-    if found := _UNFIT.search(name):
-        raise BadRequest(f"A name cannot hold {found[0]!r}, for prompts could not spell it; leave it out.")
-    return name
-
-
 def _plain(text: str) -> str:
     """In NFC and without signs that do not print."""
     return "".join(sign if sign.isprintable() else " " for sign in unicodedata.normalize("NFC", text))
@@ -248,4 +238,10 @@ def _plain(text: str) -> str:
 
 def _tags(tags: tuple[str, ...]) -> tuple[str, ...]:
     folded = (" ".join(tag.casefold().split())[:MAX_TAG] for tag in tags)
-    return tuple(dict.fromkeys(filter(None, folded)))[:WORDS_KEPT]
+    return tuple(dict.fromkeys(filter(None, folded)))[:TAGS_KEPT]
+
+
+def _words(triggers: tuple[str, ...]) -> tuple[str, ...]:
+    """Trigger words one by one: sources often write several with commas in one field."""
+    parts = (" ".join(part.split()) for trigger in triggers for part in trigger.split(","))
+    return tuple(dict.fromkeys(part for part in parts if 0 < len(part) <= MAX_WORD))[:WORDS_KEPT]

@@ -34,11 +34,11 @@ from .additions import (
     addition_of,
     offer_of,
     offer_of_upload,
-    wanted_name,
 )
 from .errors import Forbidden, OrderError, QueueFull, Stopped, TooLate
 from .rights import require_command
-from .values import CatalogEntry, Shelf, Who
+from .shelf import read_name
+from .values import Allotment, CatalogEntry, Who
 
 if TYPE_CHECKING:
     from ..store import Store
@@ -69,7 +69,7 @@ class Intake:
         importer: Importer,
         sent: Sent,
         *,
-        shelf: Shelf | None = None,
+        allotment: Allotment | None = None,
         banned: Banned | None = None,
         on_added: Callable[[], None] = lambda: None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -78,7 +78,7 @@ class Intake:
         self._store = store
         self._importer = importer
         self._sent = sent
-        self._shelf = shelf or Shelf()
+        self._allotment = allotment or Allotment()
         self._banned = banned
         self._on_added = on_added
         self._now = now
@@ -237,9 +237,9 @@ class Intake:
 
     async def _keep(self, fetched: Fetched, who: Who, visibility: str, name: str = "") -> Added:
         await self._refuse_banned((fetched.info.sha256, fetched.info.tensor_sha256), who)
-        shelf = None if who.owner else self._shelf
+        allotment = None if who.owner else self._allotment
         addition = addition_of(fetched, visibility, name)
-        added = await self._store.intake.keep(fetched.path, addition, who, owner_id=who.member_id, shelf=shelf)
+        added = await self._store.intake.keep(fetched.path, addition, who, owner_id=who.member_id, allotment=allotment)
         if added.new:
             self._on_added()
         return added
@@ -270,7 +270,7 @@ class Intake:
         require_command(who, COMMAND)
         if visibility == GUILD and who.guild_id is None:
             raise Forbidden("This is no server; choose who else may see the adapter, or send the command in one.")
-        name = wanted_name(name)
+        name = read_name(name) if name.strip() else ""
         if name:
             await self._store.intake.require_name(who, name, visibility)
         return name
@@ -278,7 +278,7 @@ class Intake:
     async def _require_room(self, who: Who, size: int) -> None:
         """Returns when the member and the disk have room for a file. Raises ShelfFull, NoRoom."""
         if not who.owner:
-            await self._store.intake.require_room(who.member_id, self._shelf, size)
+            await self._store.intake.require_room(who.member_id, self._allotment, size)
         free = await asyncio.to_thread(shutil.disk_usage, self._importer.folder)
         if free.free < 2 * size + RESERVE:  # it arrives in one place and is kept in another
             raise NoRoom("There is not enough room left on the disk of this bot; whoever runs it must make some.")

@@ -8,7 +8,7 @@ from sqlalchemy import delete, exists, select
 
 from ..importing import PreviewPicture
 from ..orders.values import CatalogEntry
-from .catalog import _entry
+from .catalog import entry_of
 from .database import Database
 from .models import EntryRow, OriginRow, SampleRow
 from .samples import SampleFolder
@@ -43,7 +43,8 @@ class Drawings:
         """Nothing is drawn of the entry, so it will be drawn again."""
         drawn = delete(SampleRow).where(SampleRow.entry_id == entry_id, SampleRow.kind == DRAWN)
         async with self._database.write() as session:
-            files = (await session.scalars(drawn.returning(SampleRow.file))).all()
+            files = set(await session.scalars(drawn.returning(SampleRow.file)))
+            files -= set(await session.scalars(select(SampleRow.file).where(SampleRow.file.in_(files))))  # of forks
         await self._folder.remove(files)
 
     async def undrawn(self, limit: int = 100, *, after: int = 0) -> tuple[CatalogEntry, ...]:
@@ -55,7 +56,7 @@ class Drawings:
         query = select(EntryRow).join(OriginRow, OriginRow.entry_id == EntryRow.id)
         query = query.where(~drawn, EntryRow.nsfw.is_(False), EntryRow.real_person.is_(False), EntryRow.id > after)
         async with self._database.read() as session:
-            return tuple(_entry(row) for row in await session.scalars(query.order_by(EntryRow.id).limit(limit)))
+            return tuple(entry_of(row) for row in await session.scalars(query.order_by(EntryRow.id).limit(limit)))
 
     async def sweep(self) -> int:
         """No sample is on the disk without a row; gives how many were. For the start, when nobody adds."""

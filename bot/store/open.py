@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -12,12 +13,14 @@ from pathlib import Path
 
 from engine import BUILTIN_ADAPTERS, builtin_adapter
 
+from ..orders.errors import NameTaken
 from .audit import Audit
 from .backup import copy_database
 from .catalog import EVERYONE, Catalog
 from .database import Database, database_url
 from .drawings import Drawings
-from .files import AdapterFolder, PictureFolder
+from .entries import Entries
+from .files import AdapterFolder, PictureFolder, sweep_half_written
 from .intake import IntakeRows
 from .integrity import check, newest
 from .jobs import JobRows, utc_now
@@ -27,6 +30,8 @@ from .origins import Origins
 from .questions import Questions
 from .samples import SampleFolder
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class Store:
@@ -34,6 +39,7 @@ class Store:
 
     jobs: JobRows
     catalog: Catalog
+    entries: Entries
     audit: Audit
     questions: Questions
     intake: IntakeRows
@@ -51,13 +57,17 @@ class Store:
         return shutil.disk_usage(self.adapters_folder).free
 
     async def sweep(self) -> int:
-        """No file of an adapter or a sample is on the disk without a row: what a killed run left is gone."""
-        return await self.intake.sweep() + await self.drawings.sweep()
+        """Nothing is on the disk of what a killed run had begun; gives how many files were. For the start alone."""
+        await asyncio.to_thread(sweep_half_written, self.adapters_folder)
+        return await self.catalog.sweep() + await self.drawings.sweep()
 
     async def adopt_builtins(self) -> None:
         """The engine's built-in adapters are in everyone's catalog, once each."""
         for name in BUILTIN_ADAPTERS:
-            await self.catalog.add(builtin_adapter(name), name, visibility=EVERYONE)
+            try:
+                await self.catalog.add(builtin_adapter(name), name, visibility=EVERYONE)
+            except NameTaken:  # by a member, before a version came with it
+                log.warning("The built-in adapter %s is not in the catalog: its name is somebody's", name)
 
 
 @asynccontextmanager
@@ -80,9 +90,21 @@ async def open_store(
         try:
             jobs, catalog = JobRows(connections, pictures, now), Catalog(connections, adapters, now)
             audit, questions = Audit(connections, now), Questions(connections, now)
-            intake = IntakeRows(connections, adapters, previews, audit, now)
+            entries = Entries(connections, catalog, previews.folder, now)
+            intake = IntakeRows(connections, catalog, adapters, previews, audit, now)
             origins, drawings = Origins(connections, now), Drawings(connections, previews)
-            yield Store(jobs, catalog, audit, questions, intake, origins, drawings, adapters.folder, connections)
+            yield Store(
+                jobs=jobs,
+                catalog=catalog,
+                entries=entries,
+                audit=audit,
+                questions=questions,
+                intake=intake,
+                origins=origins,
+                drawings=drawings,
+                adapters_folder=adapters.folder,
+                connections=connections,
+            )
         finally:
             await connections.aclose()
 

@@ -104,15 +104,17 @@ def origin_lines(origin: Origin, *, mine: bool) -> list[str]:
     come_from, place = origin.provenance, origin.provenance.origin
     by = say(" by {creator}", creator=code(come_from.creator, 60)) if come_from.creator else ""
     day = discord.utils.format_dt(origin.checked_at, "d")
-    said = [say("from {place}{by}", place=_place(place), by=by)]
+    said = [say("from: {place}{by}", place=_place(place), by=by)]
     match origin.at_source:
         case Removed():
-            said.append(say("It is gone from {place}, as seen on {day}; what is here stays.", place=place, day=day))
+            said.append(
+                "-# " + say("It is gone from {place}, as seen on {day}; what is here stays.", place=place, day=day)
+            )
         case Updated(version, source) if mine:
             newer = code(version, 60)
-            said.append(say("There is an update: {newer}. {command}", newer=newer, command=_command(source)))
+            said.append("-# " + say("There is an update: {newer}. {command}", newer=newer, command=_command(source)))
         case Updated(version):
-            said.append(say("Its maker has a newer version: {newer}.", newer=code(version, 60)))
+            said.append("-# " + say("Its maker has a newer version: {newer}.", newer=code(version, 60)))
     return said
 
 

@@ -16,6 +16,7 @@ from aiohttp import web
 from PIL import Image, PngImagePlugin
 
 from bot.config import Imports
+from bot.importing import Updated
 from bot.orders import CatalogEntry
 from engine import builtin_adapter, inspect_adapter
 from tests.bot.importing.conftest import adapter_bytes, picture_bytes
@@ -267,6 +268,22 @@ async def test_what_a_source_says_has_no_power_on_a_card(tmp_path: Path) -> None
         assert len(said) < 4000
         outside_code = "".join(said.split("`")[::2])
         assert not [words for words in ("@everyone", "](https", "**b**", "<@1>") if words in outside_code]
+
+
+async def test_its_owner_reads_of_an_update_where_the_adapter_is_shown(tmp_path: Path) -> None:
+    async with outside() as out, world(tmp_path, out.imports) as w:
+        shown = await w.alice.slash(w.channel, "lora add", source=PAGE, visibility="guild")
+        await w.alice.click(shown.response.message, label="Add")
+        (entry,) = await entries(w)
+        newer = Updated("v3", "https://civitai.com/models/12345?modelVersionId=70000")
+        await w.bot.intake._store.origins.note(entry.id, newer)
+        told = {}
+        for actor in (w.alice, w.bob):
+            card = await actor.slash(w.channel, "lora info", name=entry.name)
+            told[actor.id] = texts((card.followups[0] if card.followups else card.response).message)
+        assert "from: Civitai by `brushmaker`" in told[w.bob.id]
+        assert "There is an update: `v3`. `/lora add source:" in told[w.alice.id]
+        assert "Its maker has a newer version: `v3`." in told[w.bob.id]
 
 
 class SlowCdn(Cdn):

@@ -30,7 +30,7 @@ from bot.orders import Forbidden, QueueFull, TooLate, Who
 from bot.orders.additions import Added, Offer
 from bot.orders.errors import NameTaken, ShelfFull, Stopped
 from bot.orders.intake import Intake
-from bot.orders.values import Shelf
+from bot.orders.values import Allotment
 from bot.store import Store, open_store
 from engine import AdapterInvalid, BadRequest, builtin_adapter
 from tests.bot.importing.conftest import Sites, adapter_bytes, open_sites, picture_bytes
@@ -94,7 +94,7 @@ async def room(tmp_path: Path) -> AsyncIterator[Room]:
             store,
             sites.importer,
             pieces,
-            shelf=Shelf(3, 1_000_000),
+            allotment=Allotment(3, 1_000_000),
             banned=why,
             on_added=lambda: added.append(None),
             now=lambda: NOW + timedelta(days=2),
@@ -272,7 +272,7 @@ async def test_a_member_has_room_for_so_many_and_an_owner_for_more(room: Room) -
 
 
 async def test_bytes_are_counted_too_and_where_it_takes_effect(room: Room) -> None:
-    room.intake._shelf = Shelf(100, 500_000)
+    room.intake._allotment = Allotment(100, 500_000)
     offers = []
     for seed in range(3):
         address = f"{AT_DISCORD}{seed}"

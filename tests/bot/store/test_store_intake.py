@@ -11,7 +11,7 @@ import pytest
 from bot.importing import PreviewPicture, Provenance
 from bot.orders.additions import Addition
 from bot.orders.errors import ShelfFull
-from bot.orders.values import Shelf
+from bot.orders.values import Allotment
 from bot.store import back_up, open_store, restore
 from bot.store.samples import SampleFolder
 from engine import inspect_adapter
@@ -71,7 +71,7 @@ async def test_what_is_taken_back_is_nobody_else_s(tmp_path: Path, monkeypatch: 
         first = asyncio.create_task(store.intake.keep(path, addition(path), who(1), owner_id=1))
         await begun.wait()
         unwelcome = replace(addition(path), previews=())
-        refused = asyncio.create_task(store.intake.keep(path, unwelcome, who(2), owner_id=2, shelf=Shelf(0)))
+        refused = asyncio.create_task(store.intake.keep(path, unwelcome, who(2), owner_id=2, allotment=Allotment(0)))
         await asyncio.sleep(0.1)
         go_on.set()
         entry = (await first).entry

@@ -80,7 +80,7 @@ def origin(at_source: AtSource | None) -> Origin:
 
 
 def test_an_origin_says_what_became_of_it_and_its_owner_how_to_follow() -> None:
-    assert origin_lines(origin(None), mine=True) == ["from Civitai by `ˋmakerˋ`"]
+    assert origin_lines(origin(None), mine=True) == ["from: Civitai by `ˋmakerˋ`"]
     assert "is gone from Civitai" in origin_lines(origin(Removed("x")), mine=False)[1]
     newer = Updated("v3", "https://civitai.com/models/1?modelVersionId=3")
     assert (
