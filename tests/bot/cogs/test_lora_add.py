@@ -171,7 +171,7 @@ async def test_what_is_refused_for_good_has_no_button(tmp_path: Path) -> None:
         ({"file": ("a.safetensors", b"\x80\x02cos\nsystem\n" * 10)}, "pickle"),
         ({"file": ("a.safetensors", INK[:-10])}, "is damaged"),
         ({"file": ("a.png", picture_bytes())}, "does not say how it was made"),
-        ({"file": ("a.safetensors", INK), "name": "a:b"}, "cannot hold"),
+        ({"file": ("a.safetensors", INK), "name": "a:b"}, "cannot be a name"),
         ({"large": True}, "no page for large files"),
     ],
 )
@@ -279,7 +279,7 @@ async def test_its_owner_reads_of_an_update_where_the_adapter_is_shown(tmp_path:
         await w.bot.intake._store.origins.note(entry.id, newer)
         told = {}
         for actor in (w.alice, w.bob):
-            card = await actor.slash(w.channel, "lora info", name=entry.name)
+            card = await actor.slash(w.channel, "lora info", adapter=entry.short_id)
             told[actor.id] = texts((card.followups[0] if card.followups else card.response).message)
         assert "from: Civitai by `brushmaker`" in told[w.bob.id]
         assert "There is an update: `v3`. `/lora add source:" in told[w.alice.id]
