@@ -21,7 +21,7 @@ from engine import Fleet
 from .compose import Parts, open_parts
 from .config import BotConfig
 from .jobs import Runner
-from .orders import Forbidden, Orders
+from .orders import Forbidden, Orders, SettingsDesk
 from .orders.rights import require_command
 from .replies import answer_error
 from .views import asking
@@ -102,6 +102,10 @@ class Bot(commands.Bot):
     @property
     def runner(self) -> Runner:
         return self._opened.runner
+
+    @property
+    def settings(self) -> SettingsDesk:
+        return self._opened.settings
 
     async def setup_hook(self) -> None:
         self._parts = await self._open.enter_async_context(open_parts(self.config, DiscordPoster(self), self._fleet))

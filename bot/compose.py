@@ -9,12 +9,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from engine import Fleet, LocalFleet, Scheduler
+from engine import BUILTIN, Fleet, LocalFleet, Scheduler
 
 from .config import BotConfig
 from .jobs import Runner
 from .jobs.poster import Poster
-from .orders import Gate, Orders
+from .orders import Allowed, Gate, Orders, SettingsDesk
 from .store import Store, open_store
 
 log = logging.getLogger(__name__)
@@ -28,6 +28,7 @@ class Parts:
 
     orders: Orders
     runner: Runner
+    settings: SettingsDesk
 
 
 @asynccontextmanager
@@ -38,12 +39,15 @@ async def open_parts(config: BotConfig, poster: Poster, fleet: Fleet | None = No
         await store.adopt_builtins()
         folders = (*config.engine.adapter_folders, store.adapters_folder)
         local = replace(config.engine, adapter_folders=folders)
-        gate = Gate(store)
+        names = tuple(dict.fromkeys((BUILTIN, *config.engine.models)))
+        settings = SettingsDesk(store, config.limits.bounds, config.engine.model, lambda: names)
+        gate = Gate(store, (Allowed(settings),))
         runner = Runner(store, fleet or LocalFleet(local), Scheduler(), poster, gate=gate, model=config.engine.model)
-        orders = Orders(store, runner, config.limits.bounds, cells=config.limits.grid_cells, gate=gate)
+        bounds, cells = config.limits.bounds, config.limits.grid_cells
+        orders = Orders(store, runner, bounds, cells=cells, gate=gate, settings=settings)
         pruning = asyncio.create_task(_prune_daily(store, config.data.keep_pictures_days), name="pruning")
         try:
-            yield Parts(orders, runner)
+            yield Parts(orders, runner, settings)
         finally:
             pruning.cancel()
             await asyncio.wait({pruning})

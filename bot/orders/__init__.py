@@ -12,13 +12,16 @@ from .errors import (
     OrderError,
     QueueFull,
     QuotaSpent,
+    SettingRefused,
     StorageBusy,
     StorageError,
     StorageFull,
     TooLate,
 )
 from .gate import Gate, Rule
+from .governing import Allowed, Change, SettingsDesk
 from .replay import Replay
+from .settings import InForce, Level, Settings
 from .values import (
     AuditEntry,
     Bounds,
@@ -36,16 +39,20 @@ from .values import (
 )
 
 __all__ = [
+    "Allowed",
     "AuditEntry",
     "Bounds",
     "CatalogEntry",
     "CellUnknown",
+    "Change",
     "Closing",
     "Forbidden",
     "Gate",
+    "InForce",
     "Job",
     "JobState",
     "JobUnknown",
+    "Level",
     "Line",
     "NotInMix",
     "Order",
@@ -59,6 +66,9 @@ __all__ = [
     "QuotaSpent",
     "Replay",
     "Rule",
+    "SettingRefused",
+    "Settings",
+    "SettingsDesk",
     "StorageBusy",
     "StorageError",
     "StorageFull",

@@ -26,6 +26,7 @@ from engine import (
 
 from .errors import CellUnknown, Closing, JobUnknown, NotInMix, StorageError, StorageFull, TooLate
 from .gate import Gate
+from .governing import SettingsDesk
 from .replay import Replay, replay
 from .values import Bounds, CatalogEntry, Job, Order, Page, Press, Price, Queue, Ticket, Who
 
@@ -61,12 +62,20 @@ class Orders:
     """Every method is one thing a member can ask for. `cells` is how many cells a grid may have."""
 
     def __init__(
-        self, store: Store, line: Line, bounds: Bounds | None = None, *, cells: int = 36, gate: Gate | None = None
+        self,
+        store: Store,
+        line: Line,
+        bounds: Bounds | None = None,
+        *,
+        cells: int = 36,
+        gate: Gate | None = None,
+        settings: SettingsDesk | None = None,
     ) -> None:
         self._store = store
         self._gate = gate or Gate(store)
         self._line = line
         self._bounds = bounds or Bounds()
+        self._settings = settings
         self._cells = cells
         self._closed = ""  # why nothing new is taken
 
@@ -92,10 +101,10 @@ class Orders:
         if self.room() < LEAST_ROOM:
             raise StorageFull("The disk of the bot is almost full, so nothing new is drawn until its owner makes room.")
         request, entries = await self._resolved(order.request, order.who)
-        order = replace(order, request=request)
+        order, bounds = replace(order, request=request), await self._bounds_of(order.who)
         charge = self._line.price(request)
         entry_ids = {entry.id for entry in entries}
-        job = await self._store.jobs.record(order, self._bounds, charge=charge, entry_ids=entry_ids)
+        job = await self._store.jobs.record(order, bounds, charge=charge, entry_ids=entry_ids)
         return replace(self._line.ticket(job), notes=job.request.notes, left=await self._left(order.who))
 
     async def price(self, request: Request, who: Who) -> Price:
@@ -103,7 +112,8 @@ class Orders:
         request, _ = await self._resolved(request, who)
         mine = await self._store.jobs.unfinished(who.member_id)
         pictures = len(request.grid) if request.grid else request.count
-        return Price(pictures, self._line.estimate(request), len(mine), self._bounds.per_member)
+        bounds = await self._bounds_of(who)
+        return Price(pictures, self._line.estimate(request), len(mine), bounds.per_member)
 
     async def cell(self, job_id: str, press: Press, place: int) -> Ticket:
         """One cell of one's own grid is ordered as a picture of its own; `place` counts row by row from 0."""
@@ -196,8 +206,12 @@ class Orders:
 
     async def _left(self, who: Who) -> float | None:
         """Seconds of drawing that this person may still order today; None without limit."""
-        allowance = self._bounds.allowance(who.roles)
+        allowance = (await self._bounds_of(who)).allowance(who.roles)
         return None if allowance is None else max(0.0, allowance - await self._store.jobs.spent(who.member_id))
+
+    async def _bounds_of(self, who: Who) -> Bounds:
+        """The configuration's bounds, or the stricter ones of this place."""
+        return self._bounds if self._settings is None else (await self._settings.of(who)).within(self._bounds)
 
     async def _governed(self, job_id: str, who: Who) -> Job:
         """A job that is one's own, or of the server in which one is a moderator."""
@@ -216,6 +230,8 @@ class Orders:
 
         What only a tag of the prompt asks for and cannot be used is left out, with a note.
         """
+        if not request.model and self._settings is not None:
+            request = replace(request, model=(await self._settings.of(who)).model or "")
         listed, request = len(request.adapters), untagged(request)
         family = self._line.family(request.model)
         mix: dict[str, AdapterUse] = {}

@@ -244,7 +244,15 @@ class JobRows:
             return tuple(self._job(row) for row in rows)
 
     def _job(self, row: JobRow, image: bytes | None = None, mask: bytes | None = None) -> Job:
-        who = Who(row.member_id, row.member_name, row.guild_id, row.channel_id, adult=row.adult, locale=row.locale)
+        who = Who(
+            row.member_id,
+            row.member_name,
+            row.guild_id,
+            row.channel_id,
+            adult=row.adult,
+            locale=row.locale,
+            parent_id=row.parent_id,
+        )
         request = from_json(row.request, image, mask)
         order = Order(row.interaction_id, row.application_id, row.token, row.asked_at, who, request, row.parent_job)
         return Job(
@@ -294,6 +302,7 @@ def _row(order: Order, charge: float, now: datetime) -> JobRow:
         member_name=order.who.name,
         guild_id=order.who.guild_id,
         channel_id=order.who.channel_id,
+        parent_id=order.who.parent_id,
         request=to_json(order.request),
         image=order.request.image,
         mask=order.request.mask,
