@@ -19,7 +19,7 @@ from .errors import (
     TooLate,
 )
 from .gate import Gate, Rule
-from .governing import Allowed, Change, SettingsDesk
+from .governing import Allowed, SettingsChange, SettingsDesk
 from .replay import Replay
 from .settings import InForce, Level, Settings
 from .values import (
@@ -44,7 +44,7 @@ __all__ = [
     "Bounds",
     "CatalogEntry",
     "CellUnknown",
-    "Change",
+    "SettingsChange",
     "Closing",
     "Forbidden",
     "Gate",

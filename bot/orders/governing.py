@@ -25,7 +25,7 @@ _ORDER = tuple(Level)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class SettingsChange:
     """What somebody wants a level to say: `said` on top of what it does, nothing of `reset`, and these names on or off
     the lists of what may be used. `allow_` begins a list where there is none.
     """
@@ -56,7 +56,7 @@ class SettingsDesk:
         """The same, with the level that each setting comes from."""
         return in_force(await self._levels(who))
 
-    async def change(self, who: Who, level: Level, change: Change) -> InForce:
+    async def change(self, who: Who, level: Level, change: SettingsChange) -> InForce:
         """The level says what it is told, and that is what counts there now.
 
         Raises Forbidden; SettingRefused, BadRequest, ModelNotFound or AdapterNotFound for what cannot be or is wider
@@ -161,7 +161,7 @@ def _require_narrower(wider: Collection[tuple[Level, Settings]], level: Level, w
             raise SettingRefused(f"The {source} does not allow that for {name}; a {level} can only be stricter.")
 
 
-def _listed(change: Change) -> set[str]:
+def _listed(change: SettingsChange) -> set[str]:
     models, adapters = change.allow_model or change.forbid_model, change.allow_adapter or change.forbid_adapter
     return {name for name, listed in (("models", models), ("adapters", adapters)) if listed}
 

@@ -1,4 +1,6 @@
-"""What servers, channels and members have chosen. Read with every order, so all of it is in memory too."""
+"""What servers, channels and members have chosen. Read with every order, so what servers and channels have is in memory
+too; a member's own is read anew, for it may have been forgotten meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -14,16 +16,11 @@ from .audit import Audit
 from .database import Database
 from .models import SettingsRow
 
-SERVER, CHANNEL, MEMBER = "server", "channel", "member"
-
-
-def scope(kind: str, number: int) -> str:
-    """The key of a level: "server:1", "channel:2", "member:3"."""
-    return f"{kind}:{number}"
+MEMBER = "member:"
 
 
 class SettingsRows:
-    """Levels by scope. A level that says nothing has no row, so that setting and resetting are inverses."""
+    """Levels by scope ("server:1", "channel:2", "member:3"). A level that says nothing has no row, so that setting and resetting are inverses."""
 
     def __init__(self, database: Database, audit: Audit, now: Callable[[], datetime]) -> None:
         self._database = database
@@ -36,7 +33,7 @@ class SettingsRows:
         """What each of these levels says. Raises StorageError."""
         async with self._lock:
             known = await self._loaded()
-        return tuple(known.get(one, NOTHING) for one in scopes)
+        return tuple([await self._own(one) if _is_own(one) else known.get(one, NOTHING) for one in scopes])
 
     async def change(self, scope: str, amend: Callable[[Settings], Settings], *, note: Who | None = None) -> Settings:
         """The level is what `amend` makes of it, written down before this returns. `note`: whose act the audit tells.
@@ -45,7 +42,7 @@ class SettingsRows:
         """
         async with self._lock:
             known = await self._loaded()
-            was = known.get(scope, NOTHING)
+            was = await self._own(scope) if _is_own(scope) else known.get(scope, NOTHING)
             said = amend(was)
             if said == was:
                 return was
@@ -58,8 +55,7 @@ class SettingsRows:
                     details = {"was": to_json(was), "is": to_json(said)}
                     about = {"actor": note.member_id, "guild_id": note.guild_id, "details": details}
                     await self._audit.note(session, "settings", scope, **about)  # type: ignore[arg-type]
-            known.pop(scope, None)
-            if said != NOTHING:
+            if not _is_own(scope):
                 known[scope] = said
             return said
 
@@ -67,16 +63,20 @@ class SettingsRows:
         """How many servers and channels have this base model as their default."""
         async with self._lock:
             known = await self._loaded()
-        shared = (said for one, said in known.items() if not one.startswith(MEMBER))
-        return sum(said.model == model for said in shared)
+        return sum(said.model == model for said in known.values())
 
-    async def forget(self, member_id: int) -> None:
-        """Nothing is known of what this person has chosen."""
-        await self.change(scope(MEMBER, member_id), lambda _: NOTHING)
+    async def _own(self, scope: str) -> Settings:
+        async with self._database.read() as session:
+            value = await session.scalar(select(SettingsRow.value).where(SettingsRow.scope == scope))
+            return NOTHING if value is None else from_json(value)
 
     async def _loaded(self) -> dict[str, Settings]:
         if self._known is None:
             async with self._database.read() as session:
-                rows = await session.scalars(select(SettingsRow))
+                rows = await session.scalars(select(SettingsRow).where(~SettingsRow.scope.startswith(MEMBER)))
                 self._known = {row.scope: from_json(row.value) for row in rows}
         return self._known
+
+
+def _is_own(scope: str) -> bool:
+    return scope.startswith(MEMBER)

@@ -10,7 +10,6 @@ import pytest
 from bot.orders import (
     Allowed,
     Bounds,
-    Change,
     Forbidden,
     Gate,
     Level,
@@ -19,6 +18,7 @@ from bot.orders import (
     QuotaSpent,
     SettingRefused,
     Settings,
+    SettingsChange,
     SettingsDesk,
 )
 from bot.store import Store
@@ -38,7 +38,7 @@ async def desk(store: Store, tmp_path: Path) -> SettingsDesk:
 
 
 async def said(desk: SettingsDesk, level: Level = Level.SERVER, **settings: object) -> None:
-    await desk.change(ADMIN, level, Change(said=Settings(**settings)))  # type: ignore[arg-type]
+    await desk.change(ADMIN, level, SettingsChange(said=Settings(**settings)))  # type: ignore[arg-type]
 
 
 async def test_without_a_word_the_configuration_counts(desk: SettingsDesk) -> None:
@@ -54,7 +54,7 @@ async def test_without_a_word_the_configuration_counts(desk: SettingsDesk) -> No
 async def test_each_level_counts_where_it_is_and_nowhere_else(desk: SettingsDesk) -> None:
     await said(desk, steps=30, cfg=5.0, sampler="Euler")
     await said(desk, Level.CHANNEL, steps=40, cfg=6.0)
-    await desk.change(who(), Level.MEMBER, Change(said=Settings(steps=50)))
+    await desk.change(who(), Level.MEMBER, SettingsChange(said=Settings(steps=50)))
     here = await desk.in_force(who())
     assert (here.settings.steps, here.settings.cfg, here.settings.sampler) == (50, 6.0, "Euler")
     assert [here.sources[name] for name in ("steps", "cfg", "sampler")] == [Level.MEMBER, Level.CHANNEL, Level.SERVER]
@@ -69,7 +69,9 @@ async def test_a_thread_is_governed_as_its_channel(desk: SettingsDesk) -> None:
     await said(desk, Level.CHANNEL, steps=40)
     thread = replace(who(), channel_id=99, parent_id=CHANNEL)
     assert (await desk.of(thread)).steps == 40
-    await desk.change(replace(ADMIN, channel_id=99, parent_id=CHANNEL), Level.CHANNEL, Change(said=Settings(steps=41)))
+    await desk.change(
+        replace(ADMIN, channel_id=99, parent_id=CHANNEL), Level.CHANNEL, SettingsChange(said=Settings(steps=41))
+    )
     assert (await desk.of(who())).steps == 41
 
 
@@ -77,7 +79,7 @@ async def test_a_thread_is_governed_as_its_channel(desk: SettingsDesk) -> None:
 async def test_only_an_admin_speaks_for_others_and_only_in_a_server(desk: SettingsDesk, level: Level) -> None:
     for by in (who(), who(moderator=True), replace(OWNER, guild_id=None)):
         with pytest.raises(Forbidden):
-            await desk.change(by, level, Change(said=Settings(steps=30)))
+            await desk.change(by, level, SettingsChange(said=Settings(steps=30)))
     assert (await desk.of(who())).steps is None
 
 
@@ -85,16 +87,20 @@ async def test_saying_and_resetting_are_inverses(desk: SettingsDesk) -> None:
     before = await desk.in_force(who())
     await said(desk, steps=30, width=512, height=512, mature=False)
     assert await desk.in_force(who()) != before
-    await desk.change(ADMIN, Level.SERVER, Change(reset=frozenset({"steps", "size", "mature"})))
+    await desk.change(ADMIN, Level.SERVER, SettingsChange(reset=frozenset({"steps", "size", "mature"})))
     assert await desk.in_force(who()) == before
 
 
 async def test_a_member_says_nothing_about_limits(desk: SettingsDesk) -> None:
     """But may leave out what is not fit for everybody."""
-    for change in (Change(said=Settings(jobs_per_member=9)), Change(allow_model="sdxl"), Change(allow_adapter="Ink")):
+    for change in (
+        SettingsChange(said=Settings(jobs_per_member=9)),
+        SettingsChange(allow_model="sdxl"),
+        SettingsChange(allow_adapter="Ink"),
+    ):
         with pytest.raises(SettingRefused, match="for a server"):
             await desk.change(who(), Level.MEMBER, change)
-    await desk.change(who(), Level.MEMBER, Change(said=Settings(mature=False)))
+    await desk.change(who(), Level.MEMBER, SettingsChange(said=Settings(mature=False)))
     assert not (await desk.of(who())).mature
 
 
@@ -108,7 +114,7 @@ async def test_what_is_wider_than_a_wider_level_is_refused_by_name(desk: Setting
         (Settings(seconds_per_day=7201), "seconds_per_day"),
     ):
         with pytest.raises(SettingRefused, match=name):
-            await desk.change(ADMIN, Level.CHANNEL, Change(said=change))
+            await desk.change(ADMIN, Level.CHANNEL, SettingsChange(said=change))
     with pytest.raises(SettingRefused, match="configuration"):
         await said(desk, jobs_per_member=6)
     await said(desk, real_people=True, seconds_per_day=7200)
@@ -118,12 +124,12 @@ async def test_what_is_wider_than_a_wider_level_is_refused_by_name(desk: Setting
 
 async def test_what_cannot_be_is_refused_at_once(desk: SettingsDesk) -> None:
     for change, error in (
-        (Change(said=Settings(model="nope")), ModelNotFound),
-        (Change(allow_model="nope"), ModelNotFound),
-        (Change(allow_adapter="nope"), AdapterNotFound),
-        (Change(said=Settings(width=65, height=64)), BadRequest),
-        (Change(forbid_model="sdxl"), SettingRefused),
-        (Change(forbid_adapter="Ink"), SettingRefused),
+        (SettingsChange(said=Settings(model="nope")), ModelNotFound),
+        (SettingsChange(allow_model="nope"), ModelNotFound),
+        (SettingsChange(allow_adapter="nope"), AdapterNotFound),
+        (SettingsChange(said=Settings(width=65, height=64)), BadRequest),
+        (SettingsChange(forbid_model="sdxl"), SettingRefused),
+        (SettingsChange(forbid_adapter="Ink"), SettingRefused),
     ):
         with pytest.raises(error):
             await desk.change(ADMIN, Level.SERVER, change)
@@ -131,24 +137,24 @@ async def test_what_cannot_be_is_refused_at_once(desk: SettingsDesk) -> None:
 
 async def test_lists_grow_and_shrink_by_name(desk: SettingsDesk, store: Store) -> None:
     """Allowing and forbidding are inverses but for the list itself, which resetting takes away."""
-    await desk.change(ADMIN, Level.SERVER, Change(allow_model="sdxl", allow_adapter="Ink"))
-    await desk.change(ADMIN, Level.SERVER, Change(allow_model="sd15", allow_adapter="light"))
+    await desk.change(ADMIN, Level.SERVER, SettingsChange(allow_model="sdxl", allow_adapter="Ink"))
+    await desk.change(ADMIN, Level.SERVER, SettingsChange(allow_model="sd15", allow_adapter="light"))
     settings = await desk.of(who())
     ink = await store.catalog.find(who(), "Ink")
     assert ink is not None
     assert settings.models == ("sd15", "sdxl"), "in the configuration's order"
     assert len(settings.adapters or ()) == 2
     assert settings.model == "sd15", "the default, builtin, may not be used any more"
-    await desk.change(ADMIN, Level.SERVER, Change(forbid_model="sd15", forbid_adapter="LIGHT"))
+    await desk.change(ADMIN, Level.SERVER, SettingsChange(forbid_model="sd15", forbid_adapter="LIGHT"))
     settings = await desk.of(who())
     assert (settings.models, settings.adapters) == (("sdxl",), (ink.info.sha256,))
     with pytest.raises(SettingRefused, match="last model"):
-        await desk.change(ADMIN, Level.SERVER, Change(forbid_model="sdxl"))
+        await desk.change(ADMIN, Level.SERVER, SettingsChange(forbid_model="sdxl"))
     with pytest.raises(SettingRefused, match="models"):
-        await desk.change(ADMIN, Level.CHANNEL, Change(allow_model="sd15"))
+        await desk.change(ADMIN, Level.CHANNEL, SettingsChange(allow_model="sd15"))
     with pytest.raises(SettingRefused, match="model"):
-        await desk.change(who(), Level.MEMBER, Change(said=Settings(model="sd15")))
-    await desk.change(ADMIN, Level.SERVER, Change(reset=frozenset({"models", "adapters"})))
+        await desk.change(who(), Level.MEMBER, SettingsChange(said=Settings(model="sd15")))
+    await desk.change(ADMIN, Level.SERVER, SettingsChange(reset=frozenset({"models", "adapters"})))
     assert (await desk.of(who())).models == MODELS
 
 
@@ -160,11 +166,11 @@ async def test_only_what_is_allowed_is_drawn_with(desk: SettingsDesk, store: Sto
     job = await store.jobs.get(ticket.job_id)
     assert job is not None
     assert await gate.objection(job) == ""
-    await desk.change(ADMIN, Level.CHANNEL, Change(allow_model="sd15"))
+    await desk.change(ADMIN, Level.CHANNEL, SettingsChange(allow_model="sd15"))
     assert "sdxl is not drawn with here; there is sd15." in await gate.objection(job)
     with pytest.raises(Forbidden, match="sd15"):
         await orders.imagine(order("a", model="sdxl"))
-    await desk.change(ADMIN, Level.CHANNEL, Change(reset=frozenset({"models"}), allow_adapter="Ink"))
+    await desk.change(ADMIN, Level.CHANNEL, SettingsChange(reset=frozenset({"models"}), allow_adapter="Ink"))
     assert await gate.objection(job) == ""
     with pytest.raises(Forbidden, match="Light"):
         await orders.imagine(order("a <lora:Light:1>"))
@@ -186,7 +192,7 @@ async def test_a_servers_limits_count_for_its_orders(desk: SettingsDesk, store: 
     assert ticket.left == pytest.approx(round(cost * 2.5) - 2 * cost)
     with pytest.raises(QueueFull, match="2 unfinished"):
         await orders.imagine(order())
-    await desk.change(ADMIN, Level.SERVER, Change(reset=frozenset({"jobs_per_member"})))
+    await desk.change(ADMIN, Level.SERVER, SettingsChange(reset=frozenset({"jobs_per_member"})))
     with pytest.raises(QuotaSpent):
         await orders.imagine(order())
     await orders.imagine(order(by=who(guild_id=GUILD + 1)))

@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from bot.orders import SettingRefused, Settings
 from bot.orders.settings import NOTHING
@@ -57,18 +58,23 @@ async def test_a_change_is_in_the_audit_where_somebody_is_named_and_something_ch
     assert entry.details == {"was": {}, "is": {"steps": 30}}
 
 
-async def test_a_level_that_says_nothing_leaves_no_row(store: Store, tmp_path: Path) -> None:
-    """Setting and resetting together change nothing; forgetting a member takes what they chose alone."""
-    await store.settings.change(SERVER, lambda _: Settings(steps=30))
-    await store.settings.change(SERVER, lambda was: was.without(["steps"]))
-    await store.settings.change("member:1", lambda _: Settings(steps=1))
-    await store.settings.change("member:2", lambda _: Settings(steps=2))
-    await store.settings.forget(1)
-    assert await store.settings.of("member:1", "member:2") == (NOTHING, Settings(steps=2))
+@pytest.mark.parametrize("scope", [SERVER, "channel:1", "member:1"])
+async def test_a_level_that_says_nothing_leaves_no_row(store: Store, scope: str) -> None:
+    """Setting and resetting together change nothing."""
+    await store.settings.change(scope, lambda _: Settings(steps=30))
+    assert await store.settings.of(scope) == (Settings(steps=30),)
+    await store.settings.change(scope, lambda was: was.without(["steps"]))
+    assert await store.settings.of(scope) == (NOTHING,)
     async with store.connections.read() as session:
-        rows = await session.connection()
-        found = await rows.exec_driver_sql("SELECT scope FROM settings")
-        assert [scope for (scope,) in found] == ["member:2"]
+        assert await session.scalar(text("SELECT count(*) FROM settings")) == 0
+
+
+async def test_what_a_member_chose_is_gone_with_their_row(store: Store) -> None:
+    """Whoever forgets them need not know that settings are kept in memory."""
+    await store.settings.change("member:1", lambda _: Settings(steps=30))
+    async with store.connections.write() as session:
+        await session.execute(text("DELETE FROM settings"))
+    assert await store.settings.of("member:1") == (NOTHING,)
 
 
 async def test_a_model_is_a_default_of_servers_and_channels(store: Store) -> None:
