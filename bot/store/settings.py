@@ -20,7 +20,9 @@ MEMBER = "member:"
 
 
 class SettingsRows:
-    """Levels by scope ("server:1", "channel:2", "member:3"). A level that says nothing has no row, so that setting and resetting are inverses."""
+    """Levels by scope ("server:1", "channel:2", "member:3"). One that says nothing has no row, so that setting and
+    resetting are inverses.
+    """
 
     def __init__(self, database: Database, audit: Audit, now: Callable[[], datetime]) -> None:
         self._database = database
