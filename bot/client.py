@@ -21,7 +21,7 @@ from engine import Fleet
 from .compose import Parts, open_parts
 from .config import BotConfig
 from .jobs import Runner
-from .orders import Forbidden, Orders, SettingsDesk
+from .orders import Forbidden, Models, Orders, Oversight, SettingsDesk, Stock
 from .orders.rights import require_command
 from .replies import answer_error
 from .views import asking
@@ -33,12 +33,16 @@ log = logging.getLogger(__name__)
 DRAIN = 30.0  # seconds that what is being drawn has to end before the bot does
 RESTARTING = "The bot is about to restart. What is in line stays there; order again in a minute."
 EXTENSIONS = (
+    "bot.cogs.adapter",
+    "bot.cogs.admin",
     "bot.cogs.imagine",
     "bot.cogs.grid",
     "bot.cogs.history",
     "bot.cogs.lora",
     "bot.cogs.metadata",
+    "bot.cogs.model",
     "bot.cogs.queue",
+    "bot.cogs.settings",
     "bot.views.deeds",
 )
 
@@ -106,6 +110,18 @@ class Bot(commands.Bot):
     @property
     def settings(self) -> SettingsDesk:
         return self._opened.settings
+
+    @property
+    def models(self) -> Models:
+        return self._opened.models
+
+    @property
+    def stock(self) -> Stock:
+        return self._opened.stock
+
+    @property
+    def oversight(self) -> Oversight:
+        return self._opened.oversight
 
     async def setup_hook(self) -> None:
         self._parts = await self._open.enter_async_context(open_parts(self.config, DiscordPoster(self), self._fleet))

@@ -9,12 +9,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from engine import BUILTIN, Fleet, LocalFleet, Scheduler
+from engine import Fleet, LocalFleet, Scheduler
 
 from .config import BotConfig
 from .jobs import Runner
 from .jobs.poster import Poster
-from .orders import Allowed, Gate, Orders, SettingsDesk
+from .orders import Allowed, Gate, Models, Orders, Oversight, SettingsDesk, Stock
 from .store import Store, open_store
 
 log = logging.getLogger(__name__)
@@ -29,6 +29,9 @@ class Parts:
     orders: Orders
     runner: Runner
     settings: SettingsDesk
+    models: Models
+    stock: Stock
+    oversight: Oversight
 
 
 @asynccontextmanager
@@ -38,20 +41,25 @@ async def open_parts(config: BotConfig, poster: Poster, fleet: Fleet | None = No
     async with open_store(None, config.folder) as store:
         await store.adopt_builtins()
         folders = (*config.engine.adapter_folders, store.adapters_folder)
-        local = replace(config.engine, adapter_folders=folders)
-        names = tuple(dict.fromkeys((BUILTIN, *config.engine.models)))
-        settings = SettingsDesk(store, config.limits.bounds, config.engine.model, lambda: names)
+        added = await store.stock.models()
+        local = replace(config.engine, adapter_folders=folders, models={**added, **config.engine.models})
+        fleet = fleet or LocalFleet(local)
+        models = Models(store, fleet, config.engine, added)
+        settings = SettingsDesk(store, config.limits.bounds, config.engine.model, models.names)
         gate = Gate(store, (Allowed(settings),))
-        runner = Runner(store, fleet or LocalFleet(local), Scheduler(), poster, gate=gate, model=config.engine.model)
+        runner = Runner(store, fleet, Scheduler(), poster, gate=gate, model=config.engine.model)
         bounds, cells = config.limits.bounds, config.limits.grid_cells
         orders = Orders(store, runner, bounds, cells=cells, gate=gate, settings=settings)
+        stock = Stock(store, fleet, orders)
+        runner.on_change = stock.look
         pruning = asyncio.create_task(_prune_daily(store, config.data.keep_pictures_days), name="pruning")
         try:
-            yield Parts(orders, runner, settings)
+            yield Parts(orders, runner, settings, models, stock, Oversight(store, orders, runner))
         finally:
             pruning.cancel()
             await asyncio.wait({pruning})
             await runner.aclose()
+            await stock.aclose()
 
 
 async def _prune_daily(store: Store, days: int) -> None:

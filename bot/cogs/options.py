@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import aiohttp
 import discord
 from discord import app_commands
 
-from engine import BUILTIN, SAMPLERS, SCHEDULES, Axis, BadRequest, ImageUnreadable, ModelNotFound, read_axis
+from engine import SAMPLERS, SCHEDULES, Axis, BadRequest, ImageUnreadable, ModelNotFound, read_axis
 
 from ..views import asking
 
@@ -26,6 +27,7 @@ _SIZES = {  # what each family was trained at, or bears well; width and height i
 }
 _USUAL_SIZES = ("512x512", "512x768", "768x512", "512x640", "640x512", "640x640")  # SD 1.5
 _AXES = ("seed: 1-4", "steps: 10, 20, 30", "cfg: 3-9 (+2)", "sampler: DDIM, Euler a", "prompt: red, blue, green")
+LANGUAGES = {"en-US": "English", "zh-CN": "简体中文"}
 
 Choice = app_commands.Choice[str]
 
@@ -63,20 +65,32 @@ class AdapterName(app_commands.Transformer):
         return _choices([entry.name for entry in found])
 
 
-class ModelName(app_commands.Transformer):
-    """The name of a base model from the configuration."""
+class KnownModel(app_commands.Transformer):
+    """The name of a base model, whether it may be drawn with here or not."""
 
     async def transform(self, interaction: discord.Interaction[Any], value: str, /) -> str:
         name = value.strip()
-        if interaction.client.config.engine.source_of(name) is None:
+        if name not in interaction.client.models.names():
             raise ModelNotFound(f"There is no model called {name[:50]!r} here; choose one that is offered.")
         return name
 
     async def autocomplete(  # type: ignore[override]
         self, interaction: discord.Interaction[Any], value: str, /
     ) -> list[Choice]:
-        names = dict.fromkeys([BUILTIN, *interaction.client.config.engine.models])
+        names = await self._offered(interaction)
         return _choices([name for name in names if value.strip().casefold() in name.casefold()])
+
+    async def _offered(self, interaction: discord.Interaction[Any]) -> Sequence[str]:
+        names: Sequence[str] = interaction.client.models.names()
+        return names
+
+
+class ModelName(KnownModel):
+    """The name of a base model; offered are those that may be drawn with here."""
+
+    async def _offered(self, interaction: discord.Interaction[Any]) -> Sequence[str]:
+        settings = await interaction.client.settings.of(asking.who(interaction))
+        return settings.models or ()
 
 
 class SamplerName(app_commands.Transformer):
@@ -96,6 +110,17 @@ class ScheduleName(app_commands.Transformer):
     @property
     def choices(self) -> list[Choice]:  # type: ignore[override]
         return _choices(list(SCHEDULES))
+
+    async def transform(self, interaction: discord.Interaction[Any], value: str, /) -> str:
+        return value
+
+
+class LanguageName(app_commands.Transformer):
+    """One of the languages that there are, as a locale."""
+
+    @property
+    def choices(self) -> list[Choice]:  # type: ignore[override]
+        return [app_commands.Choice(name=name, value=locale) for locale, name in LANGUAGES.items()]
 
     async def transform(self, interaction: discord.Interaction[Any], value: str, /) -> str:
         return value

@@ -20,8 +20,12 @@ from .errors import (
 )
 from .gate import Gate, Rule
 from .governing import Allowed, SettingsChange, SettingsDesk
+from .models import BaseModel, Models
+from .oversight import AuditPage, Oversight, Overview
 from .replay import Replay
 from .settings import InForce, Level, Settings
+from .shown import shown_to
+from .stock import Held, Placed, Stats, Stock, Worker
 from .values import (
     AuditEntry,
     Bounds,
@@ -41,24 +45,30 @@ from .values import (
 __all__ = [
     "Allowed",
     "AuditEntry",
+    "AuditPage",
+    "BaseModel",
     "Bounds",
     "CatalogEntry",
     "CellUnknown",
-    "SettingsChange",
     "Closing",
     "Forbidden",
     "Gate",
+    "Held",
     "InForce",
     "Job",
     "JobState",
     "JobUnknown",
     "Level",
     "Line",
+    "Models",
     "NotInMix",
     "Order",
     "OrderError",
     "Orders",
+    "Oversight",
+    "Overview",
     "Page",
+    "Placed",
     "Press",
     "Price",
     "Queue",
@@ -68,7 +78,10 @@ __all__ = [
     "Rule",
     "SettingRefused",
     "Settings",
+    "SettingsChange",
     "SettingsDesk",
+    "Stats",
+    "Stock",
     "StorageBusy",
     "StorageError",
     "StorageFull",
@@ -76,4 +89,6 @@ __all__ = [
     "Ticket",
     "TooLate",
     "Who",
+    "Worker",
+    "shown_to",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Protocol
@@ -28,6 +28,7 @@ from .errors import CellUnknown, Closing, JobUnknown, NotInMix, StorageError, St
 from .gate import Gate
 from .governing import SettingsDesk
 from .replay import Replay, replay
+from .shown import shown_to
 from .values import Bounds, CatalogEntry, Job, Order, Page, Press, Price, Queue, Ticket, Who
 
 if TYPE_CHECKING:
@@ -82,6 +83,11 @@ class Orders:
     def close(self, sentence: str) -> None:
         """Orders are refused with this sentence. `open` is the inverse."""
         self._closed = sentence
+
+    @property
+    def closed(self) -> str:
+        """The sentence with which orders are refused; "" while they are taken."""
+        return self._closed
 
     def open(self) -> None:
         self._closed = ""
@@ -165,7 +171,8 @@ class Orders:
 
     async def history(self, who: Who, page: int = 1) -> Page:
         """One page of one's own jobs, newest first; a page past the end is the last one."""
-        return await self._store.jobs.history(who.member_id, page, size=PAGE)
+        found = await self._store.jobs.history(who.member_id, page, size=PAGE)
+        return replace(found, jobs=_shown(found.jobs, who))
 
     async def open_job(self, job_id: str, who: Who) -> Job:
         """One's own job. Someone else's and one that never was raise the same JobUnknown."""
@@ -176,7 +183,7 @@ class Orders:
 
     async def queue(self, who: Who) -> Queue:
         """The line as it is now, with one's own unfinished jobs."""
-        mine = await self._store.jobs.unfinished(who.member_id)
+        mine = _shown(await self._store.jobs.unfinished(who.member_id), who)
         tickets = tuple((job, self._line.ticket(job)) for job in mine)
         return Queue(self._line.waiting, self._line.running, tickets, await self._left(who))
 
@@ -282,6 +289,11 @@ class Orders:
         close = [names[key] for key in found]
         hint = f" Did you mean {' or '.join(close)}?" if close else " /lora list shows the ones you can use."
         raise AdapterNotFound(f"There is no adapter called {name[:_SHOWN]!r} here.{hint}")
+
+
+def _shown(jobs: Iterable[Job], who: Who) -> tuple[Job, ...]:
+    """Those of the jobs that this person may know of, as they may see them."""
+    return tuple(job for job in (shown_to(job, who) for job in jobs) if job is not None)
 
 
 def _unknown() -> JobUnknown:

@@ -38,6 +38,14 @@ class SettingsChange:
     forbid_adapter: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What counts at a level; `adapters` are the names of those that may be used, as far as whoever asks sees them."""
+
+    found: InForce
+    adapters: tuple[str, ...] = ()
+
+
 class SettingsDesk:
     """`of` is asked with every order. `models` gives the names of the base models there are."""
 
@@ -56,7 +64,22 @@ class SettingsDesk:
         """The same, with the level that each setting comes from."""
         return in_force(await self._levels(who))
 
-    async def change(self, who: Who, level: Level, change: SettingsChange) -> InForce:
+    async def shown(self, who: Who, level: Level) -> Shown:
+        """What counts at this level, without what narrower ones say. Raises Forbidden, StorageError."""
+        require_command(who, _COMMANDS[level])
+        _require_place(who, level)
+        found = in_force([(one, said) for one, said in await self._levels(who) if not _is_wider(level, one)])
+        entries = [await self._catalog.find_file(who, sha256) for sha256 in found.settings.adapters or ()]
+        return Shown(found, tuple(entry.name for entry in entries if entry is not None))
+
+    async def limit(self, who: Who, change: SettingsChange) -> Shown:
+        """The server's limits are as told, or as they were where nothing is. As `change`."""
+        require_command(who, "admin limits")
+        if change == SettingsChange():
+            return await self.shown(who, Level.SERVER)
+        return await self.change(who, Level.SERVER, change)
+
+    async def change(self, who: Who, level: Level, change: SettingsChange) -> Shown:
         """The level says what it is told, and that is what counts there now.
 
         Raises Forbidden; SettingRefused, BadRequest, ModelNotFound or AdapterNotFound for what cannot be or is wider
@@ -81,7 +104,7 @@ class SettingsDesk:
             return said
 
         await self._rows.change(_scope(who, level), amended, note=None if level is Level.MEMBER else who)
-        return await self.in_force(who)
+        return await self.shown(who, level)
 
     async def _levels(self, who: Who, *, changed: Level | None = None) -> list[tuple[Level, Settings]]:
         """From wide to narrow, for this person; for a level that is `changed`, all that anybody is allowed."""
@@ -122,8 +145,9 @@ class Allowed:
         settings = await self._settings.of(who)
         model = request.model or settings.model
         if settings.models is not None and model not in settings.models:
-            names = ", ".join(settings.models)
-            raise Forbidden(f"{model} is not drawn with here; {f'there is {names}' if names else 'nothing is'}.")
+            if not settings.models:
+                raise Forbidden("No base model may be used here; the admins of this server can change that.")
+            raise Forbidden(f"{model} is not drawn with here; use {', '.join(settings.models)}.")
         strangers = () if settings.adapters is None else (e for e in entries if e.info.sha256 not in settings.adapters)
         for entry in strangers:
             raise Forbidden(f"{entry.name} is not among the adapters that may be used here; /settings me shows them.")

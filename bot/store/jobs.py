@@ -53,6 +53,11 @@ class JobRows:
         """The member's jobs that have not come to an end, oldest first."""
         return await self._list(JobRow.member_id == member_id, JobRow.state.in_(UNFINISHED))
 
+    async def unfinished_in(self, guild_id: int | None) -> tuple[Job, ...]:
+        """A server's jobs that have not come to an end, oldest first; None: those of the whole bot."""
+        here = () if guild_id is None else (JobRow.guild_id == guild_id,)
+        return await self._list(*here, JobRow.state.in_(UNFINISHED))
+
     async def untold(self) -> tuple[Job, ...]:
         """Every job whose member has not seen how it ends, oldest first: what a restart has to take up."""
         return await self._list(JobRow.told.is_(False))

@@ -23,6 +23,7 @@ from .lock import locked
 from .migrate import upgrade
 from .questions import Questions
 from .settings import SettingsRows
+from .stock import StockRows
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class Store:
     audit: Audit
     questions: Questions
     settings: SettingsRows
+    stock: StockRows
     adapters_folder: Path
     connections: Database
 
@@ -70,8 +72,8 @@ async def open_store(
         try:
             jobs, catalog = JobRows(connections, pictures, now), Catalog(connections, adapters, now)
             audit, questions = Audit(connections, now), Questions(connections, now)
-            settings = SettingsRows(connections, audit, now)
-            yield Store(jobs, catalog, audit, questions, settings, adapters.folder, connections)
+            settings, stock = SettingsRows(connections, audit, now), StockRows(connections, audit, now)
+            yield Store(jobs, catalog, audit, questions, settings, stock, adapters.folder, connections)
         finally:
             await connections.aclose()
 

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable
 from datetime import datetime
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, or_, select
 
 from ..orders.settings import NOTHING, Settings, from_json, to_json
 from ..orders.values import Who
@@ -16,7 +16,7 @@ from .audit import Audit
 from .database import Database
 from .models import SettingsRow
 
-MEMBER = "member:"
+SHARED, MEMBER = ("server:", "channel:"), "member:"
 
 
 class SettingsRows:
@@ -75,7 +75,8 @@ class SettingsRows:
     async def _loaded(self) -> dict[str, Settings]:
         if self._known is None:
             async with self._database.read() as session:
-                rows = await session.scalars(select(SettingsRow).where(~SettingsRow.scope.startswith(MEMBER)))
+                shared = or_(*(SettingsRow.scope.startswith(kind) for kind in SHARED))
+                rows = await session.scalars(select(SettingsRow).where(shared))
                 self._known = {row.scope: from_json(row.value) for row in rows}
         return self._known
 

@@ -167,7 +167,7 @@ async def test_only_what_is_allowed_is_drawn_with(desk: SettingsDesk, store: Sto
     assert job is not None
     assert await gate.objection(job) == ""
     await desk.change(ADMIN, Level.CHANNEL, SettingsChange(allow_model="sd15"))
-    assert "sdxl is not drawn with here; there is sd15." in await gate.objection(job)
+    assert "sdxl is not drawn with here; use sd15." in await gate.objection(job)
     with pytest.raises(Forbidden, match="sd15"):
         await orders.imagine(order("a", model="sdxl"))
     await desk.change(ADMIN, Level.CHANNEL, SettingsChange(reset=frozenset({"models"}), allow_adapter="Ink"))
