@@ -114,7 +114,7 @@ class SettingsDesk:
         seconds = self._bounds.allowance(who.roles) if changed is None else self._bounds.most
         levels = [(Level.CONFIGURATION, self._configuration(seconds))]
         if said[Level.SERVER].real_people is None and changed is not Level.SERVER:
-            levels.append((Level.CONFIGURATION, _UNSAID))
+            levels.append((Level.CONFIGURATION if changed is None else Level.SERVER, _UNSAID))
         return [*levels, *said.items()]
 
     def _configuration(self, seconds: float | None) -> Settings:
