@@ -8,10 +8,12 @@ from typing import Any
 
 import aiohttp
 import discord
+from babel import Locale
 from discord import app_commands
 
 from engine import SAMPLERS, SCHEDULES, Axis, BadRequest, ImageUnreadable, ModelNotFound, read_axis
 
+from ..language import available
 from ..views import asking
 
 OFFERED = 25  # the most that Discord shows
@@ -27,8 +29,6 @@ _SIZES = {  # what each family was trained at, or bears well; width and height i
 }
 _USUAL_SIZES = ("512x512", "512x768", "768x512", "512x640", "640x512", "640x640")  # SD 1.5
 _AXES = ("seed: 1-4", "steps: 10, 20, 30", "cfg: 3-9 (+2)", "sampler: DDIM, Euler a", "prompt: red, blue, green")
-LANGUAGES = {"en-US": "English", "zh-CN": "简体中文"}
-
 Choice = app_commands.Choice[str]
 
 
@@ -120,7 +120,8 @@ class LanguageName(app_commands.Transformer):
 
     @property
     def choices(self) -> list[Choice]:  # type: ignore[override]
-        return [app_commands.Choice(name=name, value=locale) for locale, name in LANGUAGES.items()]
+        spoken = ["en-US", *available()]
+        return [app_commands.Choice(name=Locale.parse(name, sep="-").get_display_name(), value=name) for name in spoken]
 
     async def transform(self, interaction: discord.Interaction[Any], value: str, /) -> str:
         return value

@@ -21,6 +21,7 @@ from discord.webhook.async_ import async_context
 from engine import Progress
 
 from ..jobs.poster import Undeliverable, Unreachable
+from ..language import Languages
 from ..orders import Job
 from . import cards, pictures
 from .buttons import Action, JobButton
@@ -33,14 +34,16 @@ _OUTAGES = (aiohttp.ClientError, ConnectionError, TimeoutError, discord.DiscordS
 
 
 class DiscordPoster:
-    """Shows jobs where they were ordered."""
+    """Shows jobs where they were ordered, in the language of whoever ordered them."""
 
-    def __init__(self, bot: discord.Client) -> None:
+    def __init__(self, bot: discord.Client, languages: Languages | None = None) -> None:
         self._bot = bot
+        self._languages = languages or Languages()
 
     async def progress(self, job: Job, progress: Progress) -> None:
         if not _fresh(job):
             return
+        await self._languages.speak_to(job.order.who)
         preview = cards.preview_file(progress.preview)
         card = cards.progress(job, progress, preview)
         try:
@@ -49,6 +52,8 @@ class DiscordPoster:
             log.debug("Progress of job %s not shown: %s", job.id, error)
 
     async def post(self, job: Job, nonce: str) -> tuple[int, int]:
+        await self._languages.speak_to(job.order.who)
+
         async def edit(files: list[discord.File]) -> tuple[int, int]:
             return await self._edit(job, cards.finished(job, files), files)
 
@@ -66,6 +71,7 @@ class DiscordPoster:
             return shown
 
     async def close(self, job: Job) -> None:
+        await self._languages.speak_to(job.order.who)
         with _translated():
             if _fresh(job):
                 with contextlib.suppress(_Expired):
