@@ -13,7 +13,8 @@ from discord import app_commands
 
 from engine import SAMPLERS, SCHEDULES, Axis, BadRequest, ImageUnreadable, ModelNotFound, read_axis
 
-from ..language import available
+from ..language import NAME, answering, available, named
+from ..orders import SettingRefused
 from ..views import asking
 
 OFFERED = 25  # the most that Discord shows
@@ -116,15 +117,37 @@ class ScheduleName(app_commands.Transformer):
 
 
 class LanguageName(app_commands.Transformer):
-    """One of the languages that there are, as a locale."""
-
-    @property
-    def choices(self) -> list[Choice]:  # type: ignore[override]
-        spoken = ["en-US", *available()]
-        return [app_commands.Choice(name=Locale.parse(name, sep="-").get_display_name(), value=name) for name in spoken]
+    """One of the languages that members can be answered in, as a locale; offered by their own names."""
 
     async def transform(self, interaction: discord.Interaction[Any], value: str, /) -> str:
+        if value not in _languages():
+            raise SettingRefused(f"{value[:20]!r} is no language that is spoken here; choose one that is offered.")
         return value
+
+    async def autocomplete(  # type: ignore[override]
+        self, interaction: discord.Interaction[Any], value: str, /
+    ) -> list[Choice]:
+        offered = {locale: Locale.parse(locale, sep="-").get_display_name() or locale for locale in _languages()}
+        return [app_commands.Choice(name=name, value=locale) for locale, name in offered.items()][:OFFERED]
+
+
+class SettingName(app_commands.Transformer):
+    """One of the settings, offered as its option is called."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names = names
+
+    async def transform(self, interaction: discord.Interaction[Any], value: str, /) -> str:
+        if value not in self._names:
+            raise SettingRefused(f"There is no setting called {value[:50]!r} here; choose one that is offered.")
+        return value
+
+    async def autocomplete(  # type: ignore[override]
+        self, interaction: discord.Interaction[Any], value: str, /
+    ) -> list[Choice]:
+        labels = {name: named(name, answering(), NAME) or name for name in self._names}
+        typed = value.strip().casefold()
+        return [app_commands.Choice(name=label, value=name) for name, label in labels.items() if typed in label]
 
 
 class VaeName(app_commands.Transformer):
@@ -183,3 +206,7 @@ async def read_image(interaction: asking.Interaction, image: discord.Attachment)
         return await image.read()
     except (discord.HTTPException, aiohttp.ClientError, OSError) as error:
         raise ImageUnreadable("Your picture could not be fetched from Discord; send it once more.") from error
+
+
+def _languages() -> tuple[str, ...]:
+    return ("en-US", *available())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import discord
 from discord import app_commands
 from discord.app_commands import Range, Transform
 
@@ -13,7 +12,7 @@ from ..orders.governing import MINE
 from ..orders.settings import MOST_JOBS, MOST_SECONDS, NAMES, NOTHING
 from ..views import asking
 from ..views.settings import settings_card
-from .options import AdapterName, Choice, KnownModel, LanguageName, ModelName, SamplerName, Size
+from .options import AdapterName, KnownModel, LanguageName, ModelName, SamplerName, SettingName, Size
 
 if TYPE_CHECKING:
     from ..client import Bot
@@ -22,23 +21,8 @@ Adapter = Transform[str | None, AdapterName]
 Model = Transform[str | None, KnownModel]
 
 
-class SettingName(app_commands.Transformer):
-    """The name of a setting."""
-
-    names: tuple[str, ...] = NAMES
-
-    @property
-    def choices(self) -> list[Choice]:  # type: ignore[override]
-        return [app_commands.Choice(name=name, value=name) for name in self.names]
-
-    async def transform(self, interaction: discord.Interaction[Any], value: str, /) -> str:
-        return value
-
-
-class OwnSettingName(SettingName):
-    """The name of a setting that members choose for themselves."""
-
-    names = tuple(name for name in NAMES if name in MINE)
+Name = Transform[str | None, SettingName(NAMES)]
+OwnName = Transform[str | None, SettingName([name for name in NAMES if name in MINE])]
 
 
 def _about(level: Level) -> Any:  # discord.py reads its parameters, which no type of it can say
@@ -79,7 +63,7 @@ def _about(level: Level) -> Any:  # discord.py reads its parameters, which no ty
         mature: bool | None = None,
         real_people: bool | None = None,
         language: Transform[str | None, LanguageName] = None,
-        reset: Transform[str | None, SettingName] = None,
+        reset: Name = None,
     ) -> None:
         width, height = size or (None, None)
         said = Settings(
@@ -136,7 +120,7 @@ async def me(
     sampler: Transform[str | None, SamplerName] = None,
     mature: bool | None = None,
     language: Transform[str | None, LanguageName] = None,
-    reset: Transform[str | None, OwnSettingName] = None,
+    reset: OwnName = None,
 ) -> None:
     width, height = size or (None, None)
     said = Settings(

@@ -182,7 +182,15 @@ def _require_narrower(wider: Collection[tuple[Level, Settings]], level: Level, w
             continue
         if (set(wanted) != set(counts)) if isinstance(wanted, tuple) else wanted != counts:
             source = result.sources["models" if name == "model" else name]
-            raise SettingRefused(f"The {source} does not allow that for {name}; a {level} can only be stricter.")
+            raise SettingRefused(_refusal(source, name))
+
+
+def _refusal(source: Level, name: str) -> str:
+    if source is Level.CONFIGURATION:
+        return f"The bot's configuration does not allow that for {name}."
+    if source is Level.SERVER:
+        return f"This server does not allow that for {name}; a channel or a member can only be stricter."
+    return f"This channel does not allow that for {name}; a member can only be stricter."
 
 
 def _listed(change: SettingsChange) -> set[str]:

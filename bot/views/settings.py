@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from discord import ui
 
-from ..language import say
+from ..language import NAME, answering, named, say
 from ..orders import Level
 from ..orders.governing import Shown
 from ..orders.settings import NAMES, Settings
@@ -20,7 +20,7 @@ def settings_card(shown: Shown, level: Level, *, changed: bool, names: Sequence[
     """A line a setting that anybody has said anything about, and what it means that the others are not there."""
     head = say("Changed. This counts now:") if changed else _head(level)
     said = [
-        f"- {name}: {_value(name, shown)} · {_source(shown.found.sources[name])}"
+        f"- {_name(name)}: {_value(name, shown)} · {_source(shown.found.sources[name])}"
         for name in names
         if name in shown.found.sources
     ]
@@ -32,6 +32,11 @@ def _head(level: Level) -> str:
     if level is Level.MEMBER:
         return say("This counts for you here:")
     return say("This counts in this server:") if level is Level.SERVER else say("This counts in this channel:")
+
+
+def _name(name: str) -> str:
+    """What the option is called with which it is changed."""
+    return named(name, answering(), NAME) or name
 
 
 def _source(level: Level) -> str:

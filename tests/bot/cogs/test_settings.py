@@ -29,8 +29,8 @@ async def test_what_is_set_is_what_an_order_without_it_has(tmp_path: Path) -> No
         request = w.fleet.attempts[0].request
         assert (request.steps, request.cfg, request.sampler) == (9, 0.0, "Euler")
         assert (request.width, request.height, request.negative) == (128, 192, "blurry")
-        await w.bob.slash(w.channel, "grid", prompt="a fox", x="seed: 1-2")
-        await w.bob.click(w.channel.last_message, label="Draw it")
+        asked = await w.bob.slash(w.channel, "grid", prompt="a fox", x="seed: 1-2")
+        await w.bob.click(asked.response.message, label="Draw it")
         await w.dispatched(2)
         assert w.fleet.attempts[1].request.steps == 7
 
@@ -76,10 +76,31 @@ async def test_a_channel_cannot_allow_more_than_the_server(tmp_path: Path) -> No
     async with world(tmp_path) as w:
         await said(w, w.anna, "admin limits", jobs_per_member=2)
         refused = await said(w, w.anna, "settings channel", jobs_per_member=3)
-        assert "The server does not allow that for jobs" in refused
+        assert "This server does not allow that for jobs" in refused
         refused = await said(w, w.anna, "settings channel", real_people=True)
-        assert "The server does not allow that for real" in refused
+        assert "This server does not allow that for real" in refused
         assert "jobs_per_member: `2` · said by this server" in await said(w, w.anna, "settings channel")
         shown = await said(w, w.anna, "admin limits", reset=True)
         assert "jobs_per_member: `10`" in shown
         assert "steps" not in shown
+
+
+async def test_a_language_that_is_chosen_is_answered_in(tmp_path: Path) -> None:
+    """At once, by its own name among those that are offered; what nobody speaks here is refused."""
+    async with world(tmp_path) as w:
+        offered = await w.alice.autocomplete(w.channel, "settings me", "language", "")
+        assert "zh-CN" in {choice["value"] for choice in offered}
+        await said(w, w.alice, "settings me", language="zh-CN")
+        assert "由你选择" in await said(w, w.alice, "settings me")
+        assert "This counts for you here:" in await said(w, w.bob, "settings me")
+        assert "klingon" in await said(w, w.alice, "settings me", language="klingon")
+
+
+async def test_only_models_that_may_be_used_are_offered(tmp_path: Path) -> None:
+    """And settings that there are to reset."""
+    async with world(tmp_path) as w:
+        offered = await w.alice.autocomplete(w.channel, "imagine", "model", "")
+        assert [choice["value"] for choice in offered] == ["builtin"]
+        offered = await w.alice.autocomplete(w.channel, "settings me", "reset", "st")
+        assert [choice["value"] for choice in offered] == ["steps"]
+        assert "no setting called" in await said(w, w.alice, "settings me", reset="jobs_per_member")
