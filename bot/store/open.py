@@ -25,6 +25,8 @@ from .jobs import JobRows, utc_now
 from .lock import locked
 from .migrate import upgrade
 from .questions import Questions
+from .settings import SettingsRows
+from .stock import StockRows
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +40,8 @@ class Store:
     entries: Entries
     audit: Audit
     questions: Questions
+    settings: SettingsRows
+    stock: StockRows
     adapters_folder: Path
     connections: Database
 
@@ -78,7 +82,8 @@ async def open_store(
             jobs, catalog = JobRows(connections, pictures, now), Catalog(connections, adapters, now)
             audit, questions = Audit(connections, now), Questions(connections, now)
             entries = Entries(connections, catalog, data / "previews", now)
-            yield Store(jobs, catalog, entries, audit, questions, adapters.folder, connections)
+            settings, stock = SettingsRows(connections, audit, now), StockRows(connections, audit, now)
+            yield Store(jobs, catalog, entries, audit, questions, settings, stock, adapters.folder, connections)
         finally:
             await connections.aclose()
 
