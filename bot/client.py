@@ -22,7 +22,7 @@ from .compose import Parts, open_parts
 from .config import BotConfig
 from .jobs import Runner
 from .language import Languages, unsaid
-from .orders import Forbidden, Models, Orders, Oversight, SettingsDesk, Stock, Who
+from .orders import Forbidden, Models, Orders, Oversight, SettingsDesk, Shelf, Stock, Who
 from .orders.rights import require_command
 from .replies import answer_error
 from .views import asking
@@ -44,6 +44,7 @@ EXTENSIONS = (
     "bot.cogs.metadata",
     "bot.cogs.model",
     "bot.cogs.queue",
+    "bot.views.adapter_deeds",
     "bot.cogs.settings",
     "bot.views.deeds",
 )
@@ -110,6 +111,10 @@ class Bot(commands.Bot):
     @property
     def runner(self) -> Runner:
         return self._opened.runner
+
+    @property
+    def shelf(self) -> Shelf:
+        return self._opened.shelf
 
     @property
     def settings(self) -> SettingsDesk:

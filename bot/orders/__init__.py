@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from .browsing import Change, Details, Gallery, Sample, Show, Wish
 from .desk import Line, Orders
 from .errors import (
     CellUnknown,
     Closing,
     Forbidden,
     JobUnknown,
+    NameTaken,
     NotInMix,
     OrderError,
     QueueFull,
@@ -24,12 +26,14 @@ from .models import BaseModel, Models
 from .oversight import AuditPage, Oversight, Overview
 from .replay import Replay
 from .settings import InForce, Level, Settings
+from .shelf import Sharing, Shelf
 from .shown import shown_to
 from .stock import Held, Placed, Stats, Stock, Worker
 from .values import (
     AuditEntry,
     Bounds,
     CatalogEntry,
+    Credit,
     Job,
     JobState,
     Order,
@@ -39,6 +43,7 @@ from .values import (
     Queue,
     StoredPicture,
     Ticket,
+    Triggers,
     Who,
 )
 
@@ -50,8 +55,12 @@ __all__ = [
     "Bounds",
     "CatalogEntry",
     "CellUnknown",
+    "Change",
     "Closing",
+    "Credit",
+    "Details",
     "Forbidden",
+    "Gallery",
     "Gate",
     "Held",
     "InForce",
@@ -60,6 +69,7 @@ __all__ = [
     "JobUnknown",
     "Level",
     "Line",
+    "NameTaken",
     "Models",
     "NotInMix",
     "Order",
@@ -76,6 +86,10 @@ __all__ = [
     "QuotaSpent",
     "Replay",
     "Rule",
+    "Sample",
+    "Sharing",
+    "Shelf",
+    "Show",
     "SettingRefused",
     "Settings",
     "SettingsChange",
@@ -88,7 +102,9 @@ __all__ = [
     "StoredPicture",
     "Ticket",
     "TooLate",
+    "Triggers",
     "Who",
+    "Wish",
     "Worker",
     "shown_to",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -12,10 +13,12 @@ from pathlib import Path
 
 from engine import BUILTIN_ADAPTERS, builtin_adapter
 
+from ..orders.errors import NameTaken
 from .audit import Audit
 from .backup import copy_database
 from .catalog import EVERYONE, Catalog
 from .database import Database, database_url
+from .entries import Entries
 from .files import AdapterFolder, PictureFolder
 from .integrity import check, newest
 from .jobs import JobRows, utc_now
@@ -25,6 +28,8 @@ from .questions import Questions
 from .settings import SettingsRows
 from .stock import StockRows
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class Store:
@@ -32,6 +37,7 @@ class Store:
 
     jobs: JobRows
     catalog: Catalog
+    entries: Entries
     audit: Audit
     questions: Questions
     settings: SettingsRows
@@ -50,7 +56,10 @@ class Store:
     async def adopt_builtins(self) -> None:
         """The engine's built-in adapters are in everyone's catalog, once each."""
         for name in BUILTIN_ADAPTERS:
-            await self.catalog.add(builtin_adapter(name), name, visibility=EVERYONE)
+            try:
+                await self.catalog.add(builtin_adapter(name), name, visibility=EVERYONE)
+            except NameTaken:  # by a member, before a version came with it
+                log.warning("The built-in adapter %s is not in the catalog: its name is somebody's", name)
 
 
 @asynccontextmanager
@@ -72,8 +81,9 @@ async def open_store(
         try:
             jobs, catalog = JobRows(connections, pictures, now), Catalog(connections, adapters, now)
             audit, questions = Audit(connections, now), Questions(connections, now)
+            entries = Entries(connections, catalog, data / "previews", now)
             settings, stock = SettingsRows(connections, audit, now), StockRows(connections, audit, now)
-            yield Store(jobs, catalog, audit, questions, settings, stock, adapters.folder, connections)
+            yield Store(jobs, catalog, entries, audit, questions, settings, stock, adapters.folder, connections)
         finally:
             await connections.aclose()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import discord
@@ -13,15 +13,16 @@ from discord import ui
 from engine import Progress, Request, written
 
 from ..language import said, say, say_many, unsaid
-from ..orders import Job, JobState, Ticket
+from ..orders import Credit, Job, JobState, Ticket
 from .buttons import Action, JobButton
-from .text import block, code, safe, weight
+from .text import block, code, lines, safe, weight
 
 COLOUR = discord.Colour(0x7A5CFF)
 FAULT = discord.Colour(0xC0392B)
 PROMPT_SHOWN = 1500  # of the 4000 characters that Discord gives one message
 NEGATIVE_SHOWN = 300
 REPORTS_SHOWN = 5
+FACTS_SHOWN = 2000  # characters
 GONE = unsaid("The pictures are no longer kept; Again draws them once more.")
 
 _ALL_LAYERS = re.compile(r".*: (\d+) of \1 layers")
@@ -92,6 +93,13 @@ def closed(job: Job, *, mention: bool = False) -> Card:
     return Card(*head, _text(f"{reason}\n{words(job.request)}"), _row(job.id, Action.AGAIN), colour=FAULT)
 
 
+def custom_ids(components: Iterable[Any]) -> Iterator[str]:
+    """What the buttons and menus of a message carry."""
+    for component in components:
+        yield getattr(component, "custom_id", None) or ""
+        yield from custom_ids(getattr(component, "children", ()))
+
+
 def preview_file(preview: bytes | None) -> discord.File | None:
     return None if preview is None else discord.File(io.BytesIO(preview), filename="preview.jpg")
 
@@ -123,9 +131,25 @@ def _facts(job: Job) -> str:
         say("{seconds:.1f} s", seconds=job.seconds) if job.seconds is not None else "",
     ]
     partial = [line for line in job.report if not _ALL_LAYERS.fullmatch(line)]
-    return "\n".join(
-        "-# " + line for line in [" · ".join(filter(None, facts)), *_notes(partial), *_notes(request.notes)]
-    )
+    advice = [credit.advice for credit in job.credits if credit.advice]
+    told = [
+        " · ".join(filter(None, facts)),
+        *_credits(job.credits),
+        *_notes([*advice, *partial]),
+        *_notes(request.notes),
+    ]
+    return lines([f"-# {line}" for line in told], say("And more."), FACTS_SHOWN)
+
+
+def _credits(given: Sequence[Credit]) -> list[str]:
+    """Who made the adapters, and on which terms: a line for three of them."""
+    told = [
+        say("{name} by {maker}", name=code(credit.name, 40), maker=safe(credit.by, 60) or say("somebody unknown"))
+        + (f" ({safe(credit.license, 40)})" if credit.license else "")
+        for credit in given
+        if credit.by or credit.license
+    ]
+    return [" · ".join(told[at : at + 3]) for at in range(0, len(told), 3)]
 
 
 def _notes(sentences: Sequence[str]) -> list[str]:

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
-from typing import Any
 
 import aiohttp
 import discord
@@ -119,7 +118,7 @@ class DiscordPoster:
         with contextlib.suppress(discord.Forbidden, discord.NotFound):
             newest = self._channel(job).history(limit=LOOKED_THROUGH, after=asked, oldest_first=False)
             async for message in newest:
-                if message.author == self._bot.user and sign in _custom_ids(message.components):
+                if message.author == self._bot.user and sign in cards.custom_ids(message.components):
                     return message.channel.id, message.id
         return None
 
@@ -133,12 +132,6 @@ class _Expired(Exception):
 
 def _fresh(job: Job) -> bool:
     return discord.utils.utcnow() - job.order.created_at < TOKEN_LIFE
-
-
-def _custom_ids(components: Iterable[Any]) -> Iterator[str]:
-    for component in components:
-        yield getattr(component, "custom_id", None) or ""
-        yield from _custom_ids(getattr(component, "children", ()))
 
 
 @contextlib.contextmanager
