@@ -150,7 +150,9 @@ class Allowed:
             raise Forbidden(f"{model} is not drawn with here; use {', '.join(settings.models)}.")
         strangers = () if settings.adapters is None else (e for e in entries if e.info.sha256 not in settings.adapters)
         for entry in strangers:
-            raise Forbidden(f"{entry.name} is not among the adapters that may be used here; /settings me shows them.")
+            raise Forbidden(
+                f"{entry.public_name} is not among the adapters that may be used here; /settings me shows them."
+            )
 
 
 def _scope(who: Who, level: Level) -> str:
