@@ -42,6 +42,7 @@ async def open_parts(config: BotConfig, poster: Poster, fleet: Fleet | None = No
     async with open_store(None, config.folder) as store:
         await store.adopt_builtins()
         folders = (*config.engine.adapter_folders, store.adapters_folder)
+        await store.settings.of()  # in memory from here on
         added = await store.stock.models()
         local = replace(config.engine, adapter_folders=folders, models={**added, **config.engine.models})
         fleet = fleet or LocalFleet(local)

@@ -148,9 +148,10 @@ class Allowed:
             if not settings.models:
                 raise Forbidden("No base model may be used here; the admins of this server can change that.")
             raise Forbidden(f"{model} is not drawn with here; use {', '.join(settings.models)}.")
-        strangers = () if settings.adapters is None else (e for e in entries if e.info.sha256 not in settings.adapters)
-        for entry in strangers:
-            raise Forbidden(f"{entry.name} is not among the adapters that may be used here; /settings me shows them.")
+        for entry in entries:
+            if settings.adapters is not None and entry.info.sha256 not in settings.adapters:
+                name = entry.public_name  # the sentence may stand in a channel
+                raise Forbidden(f"{name} is not among the adapters that may be used here; /settings me shows them.")
 
 
 def _scope(who: Who, level: Level) -> str:

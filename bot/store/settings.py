@@ -1,6 +1,4 @@
-"""What servers, channels and members have chosen. Read with every order, so what servers and channels have is in memory
-too; a member's own is read anew, for it may have been forgotten meanwhile.
-"""
+"""What servers, channels and members have chosen. Asked before anything is answered, so all of it is in memory too."""
 
 from __future__ import annotations
 
@@ -16,7 +14,7 @@ from .audit import Audit
 from .database import Database
 from .models import SettingsRow
 
-SHARED, MEMBER = ("server:", "channel:"), "member:"
+SERVER, CHANNEL, MEMBER = "server:", "channel:", "member:"
 
 
 class SettingsRows:
@@ -32,19 +30,20 @@ class SettingsRows:
         self._lock = asyncio.Lock()  # what is in memory is as the database was last written
 
     async def of(self, *scopes: str) -> tuple[Settings, ...]:
-        """What each of these levels says. Raises StorageError."""
-        async with self._lock:
-            known = await self._loaded()
-        return tuple([await self._own(one) if _is_own(one) else known.get(one, NOTHING) for one in scopes])
+        """What each of these levels says, from memory: at once, also while something is written. Raises StorageError
+        where it was never read.
+        """
+        known = await self._loaded()
+        return tuple(known.get(one, NOTHING) for one in scopes)
 
     async def change(self, scope: str, amend: Callable[[Settings], Settings], *, note: Who | None = None) -> Settings:
         """The level is what `amend` makes of it, written down before this returns. `note`: whose act the audit tells.
 
         What `amend` raises changes nothing. Raises StorageError.
         """
+        known = await self._loaded()
         async with self._lock:
-            known = await self._loaded()
-            was = await self._own(scope) if _is_own(scope) else known.get(scope, NOTHING)
+            was = known.get(scope, NOTHING)
             said = amend(was)
             if said == was:
                 return was
@@ -57,29 +56,33 @@ class SettingsRows:
                     details = {"was": to_json(was), "is": to_json(said)}
                     about = {"actor": note.member_id, "guild_id": note.guild_id, "details": details}
                     await self._audit.note(session, "settings", scope, **about)  # type: ignore[arg-type]
-            if not _is_own(scope):
-                known[scope] = said
+            known[scope] = said
             return said
 
     async def num_drawing_with(self, model: str) -> int:
         """How many servers and channels have this base model as their default."""
-        async with self._lock:
-            known = await self._loaded()
-        return sum(said.model == model for said in known.values())
+        known = await self._loaded()
+        return sum(said.model == model for scope, said in known.items() if not scope.startswith(MEMBER))
 
-    async def _own(self, scope: str) -> Settings:
-        async with self._database.read() as session:
-            value = await session.scalar(select(SettingsRow.value).where(SettingsRow.scope == scope))
-            return NOTHING if value is None else from_json(value)
+    async def forget(self, member_id: int) -> None:
+        """Nothing is known of what this person has chosen, neither in memory nor in the database."""
+        scope = f"{MEMBER}{member_id}"
+        async with self._lock:
+            if self._known is not None:
+                self._known.pop(scope, None)
+            async with self._database.write() as session:
+                await session.execute(delete(SettingsRow).where(SettingsRow.scope == scope))
 
     async def _loaded(self) -> dict[str, Settings]:
-        if self._known is None:
-            async with self._database.read() as session:
-                shared = or_(*(SettingsRow.scope.startswith(kind) for kind in SHARED))
-                rows = await session.scalars(select(SettingsRow).where(shared))
-                self._known = {row.scope: from_json(row.value) for row in rows}
-        return self._known
+        if self._known is not None:
+            return self._known
+        async with self._lock:
+            if self._known is None:
+                self._known = await self._read()
+            return self._known
 
-
-def _is_own(scope: str) -> bool:
-    return scope.startswith(MEMBER)
+    async def _read(self) -> dict[str, Settings]:
+        levels = or_(*(SettingsRow.scope.startswith(kind) for kind in (SERVER, CHANNEL, MEMBER)))
+        async with self._database.read() as session:
+            rows = await session.scalars(select(SettingsRow).where(levels))
+            return {row.scope: from_json(row.value) for row in rows}

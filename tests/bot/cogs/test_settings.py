@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import discord
 import pytest
 
 from tests.bot.worlds import World, texts, world
@@ -104,3 +105,16 @@ async def test_only_models_that_may_be_used_are_offered(tmp_path: Path) -> None:
         offered = await w.alice.autocomplete(w.channel, "settings me", "reset", "st")
         assert [choice["value"] for choice in offered] == ["steps"]
         assert "no setting called" in await said(w, w.alice, "settings me", reset="jobs_per_member")
+
+
+async def test_a_thread_is_no_way_around_its_channel(tmp_path: Path) -> None:
+    """What counts in a channel counts in its threads, when a job is ordered and when it begins."""
+    async with world(tmp_path) as w:
+        await said(w, w.anna, "settings channel", allow_adapter="ink")
+        await w.bot.get_channel(w.channel.id).create_thread(name="aside", type=discord.ChannelType.public_thread)  # type: ignore[union-attr]
+        (thread,) = w.channel.threads
+        refused = await w.alice.slash(thread, "imagine", prompt="a fox", lora="neon")
+        assert "neon is not among" in refused.response.content
+        await w.alice.slash(thread, "imagine", prompt="a fox", lora="ink")
+        job = await w.job(await w.dispatched())
+        assert (job.order.who.channel_id, job.order.who.parent_id) == (thread.id, w.channel.id)

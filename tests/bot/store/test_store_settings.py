@@ -69,12 +69,26 @@ async def test_a_level_that_says_nothing_leaves_no_row(store: Store, scope: str)
         assert await session.scalar(text("SELECT count(*) FROM settings")) == 0
 
 
-async def test_what_a_member_chose_is_gone_with_their_row(store: Store) -> None:
-    """Whoever forgets them need not know that settings are kept in memory."""
-    await store.settings.change("member:1", lambda _: Settings(steps=30))
+async def test_what_a_member_chose_is_forgotten_alone(store: Store) -> None:
+    """In memory and in the database, wherever it is gone already."""
+    for scope in ("member:1", "member:2"):
+        await store.settings.change(scope, lambda _: Settings(steps=30))
     async with store.connections.write() as session:
-        await session.execute(text("DELETE FROM settings"))
-    assert await store.settings.of("member:1") == (NOTHING,)
+        await session.execute(text("DELETE FROM settings WHERE scope = 'member:1'"))
+    await store.settings.forget(1)
+    assert await store.settings.of("member:1", "member:2") == (NOTHING, Settings(steps=30))
+
+
+async def test_what_is_chosen_is_told_at_once_while_something_is_written(store: Store) -> None:
+    """Discord waits three seconds for an answer, whatever holds the database."""
+    await store.settings.change(SERVER, lambda _: Settings(steps=30))
+    async with store.connections.write() as session:
+        await session.execute(text("SELECT 1"))
+        changing = asyncio.create_task(store.settings.change(SERVER, lambda _: Settings(steps=31)))
+        await asyncio.sleep(0.05)
+        async with asyncio.timeout(1):
+            assert await store.settings.of(SERVER) == (Settings(steps=30),)
+    assert await changing == Settings(steps=31)
 
 
 async def test_a_model_is_a_default_of_servers_and_channels(store: Store) -> None:
