@@ -17,7 +17,7 @@ from .importing import DropServer, Importer, SourceMissing, WatchFolder, open_im
 from .jobs import Runner
 from .jobs.poster import Poster
 from .jobs.samples import Samples
-from .orders import Gate, Orders, Shelf
+from .orders import Allowed, Gate, Models, Orders, Oversight, SettingsDesk, Shelf, Stock
 from .orders.intake import Intake, Sent
 from .store import Store, open_store
 
@@ -34,6 +34,10 @@ class Parts:
     runner: Runner
     intake: Intake
     shelf: Shelf
+    settings: SettingsDesk
+    models: Models
+    stock: Stock
+    oversight: Oversight
     samples: Samples
     drop: DropServer | None  # None: no page for large files is configured
 
@@ -59,26 +63,53 @@ async def open_parts(
         if gone := await store.sweep():
             log.info("Removed %d files that an earlier run had not finished adding", gone)
         folders = (*config.engine.adapter_folders, store.adapters_folder)
-        local = replace(config.engine, adapter_folders=folders)
-        gate = Gate(store)
-        runner = Runner(store, fleet or LocalFleet(local), Scheduler(), poster, gate=gate, model=config.engine.model)
+        await store.settings.of()  # in memory from here on
+        added = await store.stock.models()
+        local = replace(config.engine, adapter_folders=folders, models={**added, **config.engine.models})
+        fleet = fleet or LocalFleet(local)
+        models = Models(store, fleet, config.engine, added)
+        settings = SettingsDesk(store, config.limits.bounds, config.engine.model, models.names)
+        gate = Gate(store, (Allowed(settings),))
+        runner = Runner(store, fleet, Scheduler(), poster, gate=gate, model=config.engine.model)
+        bounds, cells = config.limits.bounds, config.limits.grid_cells
+        orders = Orders(store, runner, bounds, cells=cells, gate=gate, settings=settings)
+        stock = Stock(store, fleet, orders)
+        runner.on_change = stock.look
+        stack.push_async_callback(stock.aclose)
         stack.push_async_callback(runner.aclose)
-        orders = Orders(store, runner, config.limits.bounds, cells=config.limits.grid_cells, gate=gate)
         samples = Samples(store, runner, gate)
         stack.push_async_callback(samples.aclose)
         importer = await stack.enter_async_context(open_importer(config.imports, config.folder / "incoming"))
         intake = Intake(store, importer, sent, allotment=config.imports.allotment, on_added=samples.wake)
         stack.push_async_callback(intake.aclose)
         drop = await _opened_drop(stack, config, importer, intake)
-        work = {
-            "sources": _daily(intake.check_sources, "what became of adapters elsewhere was not asked"),
-        }
-        days = config.data.keep_pictures_days
-        work["pruning"] = _daily(lambda: _prune(store, days), "what is no longer needed could not be thrown away")
-        if config.imports.watch_folder is not None:
-            work["watch folder"] = WatchFolder(config.imports.watch_folder, importer, intake.keep_watched).run()
-        await stack.enter_async_context(_beside(work))
-        yield Parts(orders, runner, intake, Shelf(store), samples, drop)
+        await stack.enter_async_context(_beside(_upkeep(config, store, importer, intake)))
+        yield Parts(
+            orders=orders,
+            runner=runner,
+            intake=intake,
+            shelf=Shelf(store),
+            settings=settings,
+            models=models,
+            stock=stock,
+            oversight=Oversight(store, orders, runner),
+            samples=samples,
+            drop=drop,
+        )
+
+
+def _upkeep(
+    config: BotConfig, store: Store, importer: Importer, intake: Intake
+) -> dict[str, Coroutine[Any, Any, None]]:
+    """What goes on by itself, by its name."""
+    days, watched = config.data.keep_pictures_days, config.imports.watch_folder
+    work = {
+        "sources": _daily(intake.check_sources, "what became of adapters elsewhere was not asked"),
+        "pruning": _daily(lambda: _prune(store, days), "what is no longer needed could not be thrown away"),
+    }
+    if watched is not None:
+        work["watch folder"] = WatchFolder(watched, importer, intake.keep_watched).run()
+    return work
 
 
 async def _opened_drop(

@@ -11,6 +11,7 @@
     ├── NameTaken       another adapter there is called so already
     ├── ShelfFull       the member has added as many adapters as one person may
     ├── Stopped         an import was stopped before it was done; nothing of it was kept
+    ├── SettingRefused  a setting that cannot be, or that a wider level does not allow
     ├── Closing         the bot is ending or an admin has closed the line; nothing new is taken
     └── StorageError    what was asked could not be written down, and nothing of it was
         ├── StorageBusy     something else holds the database; it will be free again
@@ -64,6 +65,10 @@ class ShelfFull(OrderError):
 
 class Stopped(OrderError):
     """An import was stopped before it was done."""
+
+
+class SettingRefused(OrderError):
+    """A setting that cannot be, or that a wider level does not allow."""
 
 
 class Closing(OrderError):

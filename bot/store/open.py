@@ -29,6 +29,8 @@ from .migrate import upgrade
 from .origins import Origins
 from .questions import Questions
 from .samples import SampleFolder
+from .settings import SettingsRows
+from .stock import StockRows
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +47,8 @@ class Store:
     intake: IntakeRows
     origins: Origins
     drawings: Drawings
+    settings: SettingsRows
+    stock: StockRows
     adapters_folder: Path
     connections: Database
 
@@ -93,6 +97,7 @@ async def open_store(
             entries = Entries(connections, catalog, previews.folder, now)
             intake = IntakeRows(connections, catalog, adapters, previews, audit, now)
             origins, drawings = Origins(connections, now), Drawings(connections, previews)
+            settings, stock = SettingsRows(connections, audit, now), StockRows(connections, audit, now)
             yield Store(
                 jobs=jobs,
                 catalog=catalog,
@@ -102,6 +107,8 @@ async def open_store(
                 intake=intake,
                 origins=origins,
                 drawings=drawings,
+                settings=settings,
+                stock=stock,
                 adapters_folder=adapters.folder,
                 connections=connections,
             )
