@@ -137,15 +137,15 @@ def _said(details: Details) -> str:
 
 def _seen_by(details: Details) -> str:
     names = {"private": say("only you"), "guild": say("this server"), "everyone": say("everyone on this bot")}
-    yours = say(" (yours)") if details.mine and details.entry.visibility != "private" else ""
-    return names[details.entry.visibility] + yours
+    seen = names[details.entry.visibility]
+    return f"{seen} · {say('yours')}" if details.mine and details.entry.visibility != "private" else seen
 
 
 def _use(entry: CatalogEntry) -> dict[str, str]:
     """How to draw with it."""
     known = {entry.least, entry.most} - {None}
     low, high = ("…" if end is None else weight(end) for end in (entry.least, entry.most))
-    span = say(", recommended {low} to {high}", low=low, high=high) if known else ""
+    span = " · " + say("recommended {low} to {high}", low=low, high=high) if known else ""
     added = {
         Triggers.NONE: say("none are added by themselves"),
         Triggers.CHOSEN: say("added by themselves: {words}", words=_words(entry.chosen)),
