@@ -14,7 +14,7 @@ from ..language import say, say_many
 from ..orders import CatalogEntry, Details, Triggers
 from ..replies import border
 from .cards import Card
-from .text import code, lines, safe, weight
+from .text import code, safe, shortened, weight
 
 TRIGGERS_SHOWN = 12
 ROW = 5  # buttons that Discord shows side by side
@@ -97,7 +97,8 @@ def adapter_card(details: Details, files: Sequence[discord.File], *more: ui.Item
     return Card(
         ui.TextDisplay(_said(details)),
         *pictures,
-        ui.TextDisplay(lines(_facts({**_use(entry), **_file(entry)}), say("And more."), 2000)),
+        ui.TextDisplay("\n".join(_facts(_use(entry)))),
+        ui.TextDisplay(shortened("-# " + " · ".join(_facts(_file(entry))), 1500)),
         ui.TextDisplay("-# " + say("Write {tag} in a prompt.", tag=tag)),
         *_rows(details, more),
     )
