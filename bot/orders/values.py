@@ -284,15 +284,14 @@ class CatalogEntry:
 
     def advice(self, weight: float) -> str:
         """A sentence where its owner recommends other weights than this one; "" for 0, which is without it."""
-        low = self.least is not None and weight < self.least
-        high = self.most is not None and weight > self.most
-        if weight == 0 or not (low or high):
+        least, most, name = self.least, self.most, self.public_name
+        if weight == 0 or ((least is None or weight >= least) and (most is None or weight <= most)):
             return ""
-        if self.least is None or self.most is None:
-            span = f"at least {self.least:g}" if self.most is None else f"at most {self.most:g}"
-        else:
-            span = f"{self.least:g} to {self.most:g}"
-        return f"{self.public_name} is at {weight:g}; {span} is recommended."
+        if least is None:
+            return f"{name} is at {weight:g}; at most {most:g} is recommended."
+        if most is None:
+            return f"{name} is at {weight:g}; at least {least:g} is recommended."
+        return f"{name} is at {weight:g}; {least:g} to {most:g} is recommended."
 
 
 def read_short_id(text: str) -> int | None:

@@ -30,6 +30,12 @@ from .stock import StockRows
 
 log = logging.getLogger(__name__)
 
+BUILTIN_WORDS = {  # what the built-in adapters do, and under which tags they are found
+    "ink": ("Black brush on paper, with a red seal. Mixes with light.", ("ink", "monochrome", "style")),
+    "neon": ("Glowing outlines on a dark ground.", ("glow", "style")),
+    "light": ("Warm light from the left and long shadows. Mixes with ink.", ("lighting", "style")),
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Store:
@@ -56,8 +62,10 @@ class Store:
     async def adopt_builtins(self) -> None:
         """The engine's built-in adapters are in everyone's catalog, once each."""
         for name in BUILTIN_ADAPTERS:
+            words, tags = BUILTIN_WORDS.get(name, ("", ()))
             try:
-                await self.catalog.add(builtin_adapter(name), name, visibility=EVERYONE)
+                file = builtin_adapter(name)
+                await self.catalog.add(file, name, visibility=EVERYONE, description=words, tags=tags)
             except NameTaken:  # by a member, before a version came with it
                 log.warning("The built-in adapter %s is not in the catalog: its name is somebody's", name)
 
