@@ -35,6 +35,7 @@ from .errors import (
     EngineFault,
     ModelNotFound,
     OutOfMemory,
+    PictureBroken,
 )
 from .folders import Wildcards, embedding_files
 from .grid import Grid, described
@@ -207,9 +208,8 @@ class Renderer:
         )
         try:
             painted, reports = self._afforded(partial(self._paint, group, meter, cancelled), meter)
-        except EngineFault as error:
-            error.conduct = trials.blamed(first, error)
-            raise
+        except PictureBroken as error:
+            raise _accusing(error, trials.blamed(first, error)) from error
         except (EngineError, Cancelled):
             raise
         except Exception as error:
@@ -383,6 +383,15 @@ class Renderer:
         gc.collect()
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
+
+
+def _accusing(error: PictureBroken, conduct: tuple[Conduct, ...]) -> PictureBroken:
+    """The error, with the adapters that may be to blame; in words where they are proven to be."""
+    names = [one.name for one in conduct if one.fault]
+    sentence = f"{' and '.join(names)} cannot be drawn with here: the base model draws nothing with it. Leave it out."
+    fault = PictureBroken(sentence if names else str(error), step=error.step)
+    fault.conduct = conduct
+    return fault
 
 
 def _broken(error: Exception, conduct: tuple[Conduct, ...]) -> EngineError:

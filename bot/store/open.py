@@ -22,6 +22,7 @@ from .jobs import JobRows, utc_now
 from .lock import locked
 from .migrate import upgrade
 from .questions import Questions
+from .running import Running
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,7 @@ class Store:
     catalog: Catalog
     audit: Audit
     questions: Questions
+    running: Running
     adapters_folder: Path
     connections: Database
 
@@ -68,7 +70,8 @@ async def open_store(
         try:
             jobs, catalog = JobRows(connections, pictures, now), Catalog(connections, adapters, now)
             audit, questions = Audit(connections, now), Questions(connections, now)
-            yield Store(jobs, catalog, audit, questions, adapters.folder, connections)
+            running = Running(connections, now)
+            yield Store(jobs, catalog, audit, questions, running, adapters.folder, connections)
         finally:
             await connections.aclose()
 
