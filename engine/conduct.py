@@ -51,11 +51,19 @@ def blame(count: int, works: Works, *, usual: bool) -> Blame:
 
 
 def slow(count: int, pace: Pace) -> dict[int, float]:
-    """Place -> how many times as long the steps are, of each adapter that is too slow. `pace(places)` measures
-    seconds a step with these alone; now, not from memory, because a busy machine makes everything slow."""
-    base = pace(())
-    times = {place: pace((place,)) / base for place in range(count)} if base else {}
-    return {place: factor for place, factor in times.items() if factor > SLOW}
+    """Place -> how many times as long the steps are, of each adapter that is too slow.
+
+    `pace(places)` measures seconds a step with these alone: now, not from memory, and without any before and after
+    each, because a machine that is busy with something else makes everything slow for a while.
+    """
+    found: dict[int, float] = {}
+    before = pace(())
+    for place in range(count):
+        seconds, after = pace((place,)), pace(())
+        base, before = max(before, after), after
+        if base and seconds > SLOW * base:
+            found[place] = seconds / base
+    return found
 
 
 class Paces:

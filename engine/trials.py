@@ -16,7 +16,7 @@ from .pipeline.painting import Pace
 from .types import Emit, Progress
 from .work import Meter
 
-STEPS = 3  # of which the first, that warms up, is not measured
+STEPS = 4  # of which the first, that warms up, is not measured
 NOTICED, ENOUGH = 0.1, 4  # seconds a step, and steps: below, a busy machine looks like a slow adapter
 DRAWS_NOTHING = "With it the base model draws nothing, and without it, it does."
 Draw = Callable[[Draft, Emit], object]
@@ -34,7 +34,11 @@ class Trials:
         self._paces, self._draw, self._meter = paces, draw, meter
 
     def blamed(self, draft: Draft, error: Exception) -> tuple[Conduct, ...]:
-        """The adapters that make the drawing fail as it did with `error`."""
+        """The adapters that make the drawing fail as it did with `error`.
+
+        A picture that comes to nothing is proof. Any other error is not: it may be a defect that every adapter meets.
+        """
+        broken = isinstance(error, PictureBroken)
         shown_by = error.step if isinstance(error, PictureBroken) else 0
 
         def works(places: Sequence[int]) -> bool:
@@ -47,7 +51,7 @@ class Trials:
             return True
 
         found = blame(len(draft.adapters), works, usual=draft.usual)
-        proven = [conduct(draft, place, fault=DRAWS_NOTHING) for place in found.proven]
+        proven = [conduct(draft, place, fault=DRAWS_NOTHING if broken else "") for place in found.proven]
         return (*proven, *(conduct(draft, place) for place in found.suspected))
 
     def measured(self, draft: Draft, pace: Pace) -> tuple[Conduct, ...]:

@@ -51,7 +51,7 @@ class Suspicion:
         try:
             seconds = (one.seconds_per_step, one.base_seconds_per_step)
             running = await self._running.note(one.sha256, *seconds, failed_for)
-            reason = one.fault or _reason(running)
+            reason = one.fault or ("" if failed_for is None else _reason(running))
             if reason and self._quarantine is not None and await self._quarantine(one.sha256, reason, by_hand=False):
                 log.warning("adapter %s is in quarantine now: %s", one.sha256[:12], reason)
         except StorageError as fault:

@@ -20,6 +20,7 @@ from .errors import (
 from .gate import Gate, Rule
 from .replay import Replay
 from .values import (
+    AdapterRunning,
     AuditEntry,
     Bounds,
     CatalogEntry,
@@ -36,6 +37,7 @@ from .values import (
 )
 
 __all__ = [
+    "AdapterRunning",
     "AuditEntry",
     "Bounds",
     "CatalogEntry",

@@ -52,8 +52,10 @@ class Hang:
     """Nothing comes back until it is let go."""
 
     free: bool = False
+    since: float = 0.0  # by the monotonic clock
 
     def __call__(self, output: torch.Tensor) -> torch.Tensor:
+        self.since = time.monotonic()
         while not self.free:
             time.sleep(0.01)
         return output
@@ -70,7 +72,9 @@ class Slow:
 
 @dataclass
 class Door:
-    """Stands at the way out of one part of the renderer's model, and does nothing until it is armed."""
+    """Stands at the way out of one part of the renderer's model, and does nothing until it is armed. "bank" is where
+    the weights are merged, layer by layer.
+    """
 
     renderer: Renderer
     part: str
@@ -82,10 +86,13 @@ class Door:
     _sha256: str = ""
 
     def __post_init__(self) -> None:
+        if self.part == "bank":
+            bank: Any = self.renderer._model.mixer
+            keep = bank._pristine.keep
+            bank._pristine.keep = lambda name, weight: self._passed(None, (), kept := keep(name, weight)) or kept
+            return
         module = getattr(self.renderer._model.pipeline, self.part)
-        if self.part == "vae":
-            module = module.decoder
-        module.register_forward_hook(self._passed)
+        (module.decoder if self.part == "vae" else module).register_forward_hook(self._passed)
 
     def arm(self, act: Act, *, skip: int = 0, times: int = 1 << 30, sha256: str = "") -> None:
         """After `skip` calls so many go wrong, of those with this adapter in the weights ("": of all)."""

@@ -98,7 +98,7 @@ def test_a_fault_at_any_stage_leaves_the_base_as_it_was(
     after: bool,
     fault: type[Exception],
 ) -> None:
-    """Before it does anything, or when it has: the request fails, also where it is tried again; the next is untouched."""
+    """Before it does anything, or when it has done it; also where it is tried again. The next request is as ever."""
     home, _, name = stage.rpartition(".")
     owner: Any = resolve(home)
     real, calls = getattr(owner, name), []
