@@ -254,6 +254,7 @@ class Renderer:
         # only here is nothing held any more by the frames of what failed
         self._free()
         if meter is not None and mark is not None:
+            meter.alive()
             meter.back(mark)
         return act(True)
 
