@@ -25,6 +25,7 @@ from .jobs import JobRows, utc_now
 from .lock import locked
 from .migrate import upgrade
 from .questions import Questions
+from .running import Running
 from .settings import SettingsRows
 from .stock import StockRows
 
@@ -46,6 +47,7 @@ class Store:
     entries: Entries
     audit: Audit
     questions: Questions
+    running: Running
     settings: SettingsRows
     stock: StockRows
     adapters_folder: Path
@@ -91,7 +93,18 @@ async def open_store(
             audit, questions = Audit(connections, now), Questions(connections, now)
             entries = Entries(connections, catalog, data / "previews", now)
             settings, stock = SettingsRows(connections, audit, now), StockRows(connections, audit, now)
-            yield Store(jobs, catalog, entries, audit, questions, settings, stock, adapters.folder, connections)
+            yield Store(
+                jobs=jobs,
+                catalog=catalog,
+                entries=entries,
+                audit=audit,
+                questions=questions,
+                running=Running(connections, now),
+                settings=settings,
+                stock=stock,
+                adapters_folder=adapters.folder,
+                connections=connections,
+            )
         finally:
             await connections.aclose()
 
