@@ -73,7 +73,7 @@ async def open_parts(
         runner = Runner(store, fleet, Scheduler(), poster, gate=gate, model=config.engine.model)
         bounds, cells = config.limits.bounds, config.limits.grid_cells
         orders = Orders(store, runner, bounds, cells=cells, gate=gate, settings=settings)
-        stock = Stock(store, fleet, orders)
+        stock = Stock(store, fleet, orders, running=store.running)
         runner.on_change = stock.look
         stack.push_async_callback(stock.aclose)
         stack.push_async_callback(runner.aclose)

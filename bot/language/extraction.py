@@ -40,6 +40,7 @@ ONLY_SENTENCES = (  # beside sentences these hold names, which only look like pa
 )
 WORDS = (  # what sentences put in by a variable
     *("prompt", "negative prompt", "picture", "mask", "schedule", "noise source", "emphasis", "base model", "VAE"),
+    *("name", "alias", "tag", "trigger word", "description", "credit", "licence"),
     *("this server", "this bot", "embeddings {0}", "model", "adapter", "version", "workflow", "prompt graph"),
 )
 

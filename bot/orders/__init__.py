@@ -30,6 +30,7 @@ from .shelf import Sharing, Shelf
 from .shown import shown_to
 from .stock import Held, Placed, Stats, Stock, Worker
 from .values import (
+    AdapterRunning,
     AuditEntry,
     Bounds,
     CatalogEntry,
@@ -48,6 +49,7 @@ from .values import (
 )
 
 __all__ = [
+    "AdapterRunning",
     "Allowed",
     "AuditEntry",
     "AuditPage",

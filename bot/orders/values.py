@@ -10,6 +10,8 @@ from pathlib import Path
 
 from engine import AdapterInfo, Request
 
+MANY_FAILURES, MANY_PEOPLE = 3, 2  # in 24 hours
+
 
 class JobState(StrEnum):
     """received -> acked -> queued -> running -> rendered -> posting -> posted, or one of the three other ends."""
@@ -177,7 +179,7 @@ class Job:
     finished_at: datetime | None = None
     seconds: float | None = None
     pictures: tuple[StoredPicture, ...] = ()
-    report: tuple[str, ...] = ()  # one line an adapter: "ink: 204 of 204 layers"
+    report: tuple[str, ...] = ()  # one line an adapter, "ink: 204 of 204 layers", and remarks on the drawing
     sentence: str = ""  # why it failed, fit for a member
     message_id: int | None = None
     channel_id: int | None = None  # where message_id is
@@ -292,21 +294,40 @@ class CatalogEntry:
 
     def advice(self, weight: float) -> str:
         """A sentence where its owner recommends other weights than this one; "" for 0, which is without it."""
-        low = self.least is not None and weight < self.least
-        high = self.most is not None and weight > self.most
-        if weight == 0 or not (low or high):
+        least, most, name = self.least, self.most, self.public_name
+        if weight == 0 or ((least is None or weight >= least) and (most is None or weight <= most)):
             return ""
-        if self.least is None or self.most is None:
-            span = f"at least {self.least:g}" if self.most is None else f"at most {self.most:g}"
-        else:
-            span = f"{self.least:g} to {self.most:g}"
-        return f"{self.public_name} is at {weight:g}; {span} is recommended."
+        if least is None:
+            return f"{name} is at {weight:g}; at most {most:g} is recommended."
+        if most is None:
+            return f"{name} is at {weight:g}; at least {least:g} is recommended."
+        return f"{name} is at {weight:g}; {least:g} to {most:g} is recommended."
 
 
 def read_short_id(text: str) -> int | None:
     """The id of an entry that is written as `CatalogEntry.short_id`; None for everything else."""
     digits = text.strip()[1:]
     return int(digits) if text.strip().startswith("#") and digits.isascii() and digits.isdecimal() else None
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterRunning:
+    """How drawing with one file goes. Seconds a step are of its mixes and of the same drawings without it, 0 where not
+    known; `failed_lately` of its drawings failed in the last 24 hours, for `people_lately` different people.
+    """
+
+    sha256: str
+    draws: int
+    failures: int
+    seconds_per_step: float = 0.0
+    base_seconds_per_step: float = 0.0
+    failed_lately: int = 0
+    people_lately: int = 0
+
+    @property
+    def failing(self) -> bool:
+        """Whether so many failed, and not for one person alone, that it should not be drawn with."""
+        return self.failed_lately >= MANY_FAILURES and self.people_lately >= MANY_PEOPLE
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,11 +28,18 @@ from .lock import locked
 from .migrate import upgrade
 from .origins import Origins
 from .questions import Questions
+from .running import Running
 from .samples import SampleFolder
 from .settings import SettingsRows
 from .stock import StockRows
 
 log = logging.getLogger(__name__)
+
+BUILTIN_WORDS = {  # what the built-in adapters do, and under which tags they are found
+    "ink": ("Black brush on paper, with a red seal. Mixes with light.", ("ink", "monochrome", "style")),
+    "neon": ("Glowing outlines on a dark ground.", ("glow", "style")),
+    "light": ("Warm light from the left and long shadows. Mixes with ink.", ("lighting", "style")),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +54,7 @@ class Store:
     intake: IntakeRows
     origins: Origins
     drawings: Drawings
+    running: Running
     settings: SettingsRows
     stock: StockRows
     adapters_folder: Path
@@ -68,8 +76,10 @@ class Store:
     async def adopt_builtins(self) -> None:
         """The engine's built-in adapters are in everyone's catalog, once each."""
         for name in BUILTIN_ADAPTERS:
+            words, tags = BUILTIN_WORDS.get(name, ("", ()))
             try:
-                await self.catalog.add(builtin_adapter(name), name, visibility=EVERYONE)
+                file = builtin_adapter(name)
+                await self.catalog.add(file, name, visibility=EVERYONE, description=words, tags=tags)
             except NameTaken:  # by a member, before a version came with it
                 log.warning("The built-in adapter %s is not in the catalog: its name is somebody's", name)
 
@@ -107,6 +117,7 @@ async def open_store(
                 intake=intake,
                 origins=origins,
                 drawings=drawings,
+                running=Running(connections, now),
                 settings=settings,
                 stock=stock,
                 adapters_folder=adapters.folder,

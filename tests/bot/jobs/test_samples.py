@@ -22,6 +22,7 @@ from bot.store import open_store
 from bot.store.models import SampleRow
 from engine import (
     Cancelled,
+    Conduct,
     EngineConfig,
     LocalFleet,
     OutOfMemory,
@@ -223,3 +224,25 @@ async def test_the_engine_draws_them(tmp_path: Path) -> None:
         images = [Image.open(path) for path in (tmp_path / "data" / "previews").iterdir()]
         assert [(image.format, image.size) for image in images] == [("WEBP", (128, 128))] * COUNT
         assert len({image.tobytes() for image in images}) == COUNT
+
+
+async def test_a_sample_is_the_first_trial_of_an_adapter(tmp_path: Path) -> None:
+    """What the engine proves to be at fault is in quarantine before anybody draws with it; what is well is noted."""
+    seized: list[tuple[str, str]] = []
+
+    async def quarantine(sha256: str, reason: str, *, by_hand: bool) -> bool:
+        seized.append((sha256, reason))
+        return True
+
+    async with bench(tmp_path / "data", quarantine=quarantine) as b:
+        entry = await added(b, tmp_path, "bad")
+        sha256 = entry.info.sha256
+        drawing = asyncio.create_task(Samples(b.store, b.runner).draw_missing())
+        await until(lambda: len(b.fleet.attempts) == 1)
+        bad = Conduct("bad", sha256, fault="It gives no numbers.")
+        await b.fleet.fail(b.fleet.attempts[0].job, conduct=(bad,))
+        await drawing
+        assert seized == [(sha256, "It gives no numbers.")]
+        running = await b.store.running.of(sha256)
+        assert running is not None
+        assert (running.draws, running.failures) == (1, 0)
