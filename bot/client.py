@@ -20,12 +20,15 @@ from engine import Fleet
 
 from .compose import Parts, open_parts
 from .config import BotConfig
+from .importing import DropServer
 from .jobs import Runner
 from .language import Languages, unsaid
 from .orders import Forbidden, Models, Orders, Oversight, SettingsDesk, Shelf, Stock, Who
+from .orders.intake import Intake
 from .orders.rights import require_command
 from .replies import answer_error
 from .views import asking
+from .views.attachments import Attachments
 from .views.grid import Questions
 from .views.poster import DiscordPoster
 from .views.translator import CommandTranslator, listed
@@ -113,6 +116,15 @@ class Bot(commands.Bot):
         return self._opened.runner
 
     @property
+    def intake(self) -> Intake:
+        return self._opened.intake
+
+    @property
+    def drop(self) -> DropServer | None:
+        """The page for large files, where there is one."""
+        return self._opened.drop
+
+    @property
     def shelf(self) -> Shelf:
         return self._opened.shelf
 
@@ -133,9 +145,9 @@ class Bot(commands.Bot):
         return self._opened.oversight
 
     async def setup_hook(self) -> None:
-        self._parts = await self._open.enter_async_context(
-            open_parts(self.config, DiscordPoster(self, self.languages), self._fleet)
-        )
+        poster = DiscordPoster(self, self.languages)
+        parts = open_parts(self.config, poster, self._fleet, Attachments(self).pieces)
+        self._parts = await self._open.enter_async_context(parts)
         await self.tree.set_translator(CommandTranslator())
         self.languages.choice = self._language
         for extension in EXTENSIONS:
@@ -204,6 +216,7 @@ class Bot(commands.Bot):
     async def start_work(self) -> None:
         """Jobs are drawn from here on, also those that an earlier process left."""
         await self.runner.start()
+        self._opened.samples.start()
         self._at_work.set()
 
     async def sync_if_changed(self) -> None:

@@ -17,6 +17,7 @@ from discord import app_commands
 
 from engine import AdapterNotFound, Cancelled, EngineError, EngineFault, ModelUnreadable, OutOfMemory
 
+from .importing import ImportRefused
 from .language import said, say
 from .orders import JobUnknown, OrderError
 from .views.text import code, safe
@@ -45,6 +46,7 @@ REPLIES: dict[type[BaseException], Reply] = {
         "{error} This is a fault of the bot, not yours; trying again may help.", error=_sentence(error)
     ),
     OrderError: _sentence,
+    ImportRefused: _sentence,
     JobUnknown: lambda _: say(
         "This belongs to the one who asked for it, or it is gone. `/imagine` makes one of your own."
     ),

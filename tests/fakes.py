@@ -85,11 +85,13 @@ def result(request: Request, *, seconds: float = 1.5) -> Result:
     return Result(complete, pictures, seconds, reports)
 
 
-def adapter_file(path: Path, *, width: int = 96, text: str = "") -> Path:
-    """A LoRA of one cross-attention layer; `width` tells its family (96 built-in, 768 SD 1.5), `text` its content."""
+def adapter_file(path: Path, *, width: int = 96, text: str = "", value: float = 1) -> Path:
+    """A LoRA of one cross-attention layer; `width` tells its family (96 built-in, 768 SD 1.5), `text` its metadata,
+    `value` its tensors.
+    """
     module = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k"
     tensors = {
-        f"{module}.lora_down.weight": numpy.ones((2, width), dtype=numpy.float32),
+        f"{module}.lora_down.weight": numpy.full((2, width), value, dtype=numpy.float32),
         f"{module}.lora_up.weight": numpy.ones((32, 2), dtype=numpy.float32),
         f"{module}.alpha": numpy.array(2.0, dtype=numpy.float32),
     }

@@ -26,6 +26,7 @@ FOR_OWNERS = (
     *("bot/store/models", "bot/store/files", "bot/store/open", "bot/store/schema", "bot/importing/drop_page"),
 )
 ONLY_SENTENCES = (  # beside sentences these hold names, which only look like parts of one
+    *("bot/orders/intake", "bot/store/intake"),
     *("bot/orders/governing", "bot/orders/models", "bot/orders/oversight", "bot/orders/stock", "bot/store/stock"),
     *("bot/orders/rights", "bot/importing/network", "bot/importing/values", "bot/importing/drop"),
     *("engine/adapters/claims", "engine/adapters/naming", "engine/infotext/names", "engine/infotext/grammar"),

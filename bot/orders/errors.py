@@ -9,6 +9,8 @@
     ├── CellUnknown     a cell that the job's sheet does not have
     ├── Forbidden       not for this person, or not in this place
     ├── NameTaken       another adapter there is called so already
+    ├── ShelfFull       the member has added as many adapters as one person may
+    ├── Stopped         an import was stopped before it was done; nothing of it was kept
     ├── SettingRefused  a setting that cannot be, or that a wider level does not allow
     ├── Closing         the bot is ending or an admin has closed the line; nothing new is taken
     └── StorageError    what was asked could not be written down, and nothing of it was
@@ -55,6 +57,14 @@ class Forbidden(OrderError):
 
 class NameTaken(OrderError):
     """Another adapter there is called so already."""
+
+
+class ShelfFull(OrderError):
+    """The member has added as many adapters as one person may."""
+
+
+class Stopped(OrderError):
+    """An import was stopped before it was done."""
 
 
 class SettingRefused(OrderError):

@@ -91,6 +91,14 @@ class Bounds:
 
 
 @dataclass(frozen=True, slots=True)
+class Allotment:
+    """How much one member may have added: so many entries, and so many bytes of files."""
+
+    entries: int = 200
+    nbytes: int = 20_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
 class Order:
     """What a member asked for in one interaction. `token` answers it for 15 minutes after `created_at`."""
 

@@ -18,14 +18,18 @@ from .audit import Audit
 from .backup import copy_database
 from .catalog import EVERYONE, Catalog
 from .database import Database, database_url
+from .drawings import Drawings
 from .entries import Entries
-from .files import AdapterFolder, PictureFolder
+from .files import AdapterFolder, PictureFolder, sweep_half_written
+from .intake import IntakeRows
 from .integrity import check, newest
 from .jobs import JobRows, utc_now
 from .lock import locked
 from .migrate import upgrade
+from .origins import Origins
 from .questions import Questions
 from .running import Running
+from .samples import SampleFolder
 from .settings import SettingsRows
 from .stock import StockRows
 
@@ -47,6 +51,9 @@ class Store:
     entries: Entries
     audit: Audit
     questions: Questions
+    intake: IntakeRows
+    origins: Origins
+    drawings: Drawings
     running: Running
     settings: SettingsRows
     stock: StockRows
@@ -60,6 +67,11 @@ class Store:
     def room(self) -> int:
         """Bytes that are free on the disk of the data folder."""
         return shutil.disk_usage(self.adapters_folder).free
+
+    async def sweep(self) -> int:
+        """Nothing is on the disk of what a killed run had begun; gives how many files were. For the start alone."""
+        await asyncio.to_thread(sweep_half_written, self.adapters_folder)
+        return await self.catalog.sweep() + await self.drawings.sweep()
 
     async def adopt_builtins(self) -> None:
         """The engine's built-in adapters are in everyone's catalog, once each."""
@@ -85,13 +97,16 @@ async def open_store(
         if database is None:
             await _keep_before_upgrade(file)
         pictures, adapters = PictureFolder(data / "pictures"), AdapterFolder(data / "adapters")
+        previews = SampleFolder(data / "previews")
         url = database_url(database or file)
         await upgrade(url)
         connections = Database(url)
         try:
             jobs, catalog = JobRows(connections, pictures, now), Catalog(connections, adapters, now)
             audit, questions = Audit(connections, now), Questions(connections, now)
-            entries = Entries(connections, catalog, data / "previews", now)
+            entries = Entries(connections, catalog, previews.folder, now)
+            intake = IntakeRows(connections, catalog, adapters, previews, audit, now)
+            origins, drawings = Origins(connections, now), Drawings(connections, previews)
             settings, stock = SettingsRows(connections, audit, now), StockRows(connections, audit, now)
             yield Store(
                 jobs=jobs,
@@ -99,6 +114,9 @@ async def open_store(
                 entries=entries,
                 audit=audit,
                 questions=questions,
+                intake=intake,
+                origins=origins,
+                drawings=drawings,
                 running=Running(connections, now),
                 settings=settings,
                 stock=stock,
