@@ -14,7 +14,7 @@ from engine import Fleet, LocalFleet, Scheduler
 from .config import BotConfig
 from .jobs import Runner
 from .jobs.poster import Poster
-from .orders import Gate, Orders, Shelf
+from .orders import Allowed, Gate, Models, Orders, Oversight, SettingsDesk, Shelf, Stock
 from .store import Store, open_store
 
 log = logging.getLogger(__name__)
@@ -29,6 +29,10 @@ class Parts:
     orders: Orders
     runner: Runner
     shelf: Shelf
+    settings: SettingsDesk
+    models: Models
+    stock: Stock
+    oversight: Oversight
 
 
 @asynccontextmanager
@@ -38,17 +42,26 @@ async def open_parts(config: BotConfig, poster: Poster, fleet: Fleet | None = No
     async with open_store(None, config.folder) as store:
         await store.adopt_builtins()
         folders = (*config.engine.adapter_folders, store.adapters_folder)
-        local = replace(config.engine, adapter_folders=folders)
-        gate = Gate(store)
-        runner = Runner(store, fleet or LocalFleet(local), Scheduler(), poster, gate=gate, model=config.engine.model)
-        orders = Orders(store, runner, config.limits.bounds, cells=config.limits.grid_cells, gate=gate)
+        await store.settings.of()  # in memory from here on
+        added = await store.stock.models()
+        local = replace(config.engine, adapter_folders=folders, models={**added, **config.engine.models})
+        fleet = fleet or LocalFleet(local)
+        models = Models(store, fleet, config.engine, added)
+        settings = SettingsDesk(store, config.limits.bounds, config.engine.model, models.names)
+        gate = Gate(store, (Allowed(settings),))
+        runner = Runner(store, fleet, Scheduler(), poster, gate=gate, model=config.engine.model)
+        bounds, cells = config.limits.bounds, config.limits.grid_cells
+        orders = Orders(store, runner, bounds, cells=cells, gate=gate, settings=settings)
+        stock = Stock(store, fleet, orders, running=store.running)
+        runner.on_change = stock.look
         pruning = asyncio.create_task(_prune_daily(store, config.data.keep_pictures_days), name="pruning")
         try:
-            yield Parts(orders, runner, Shelf(store))
+            yield Parts(orders, runner, Shelf(store), settings, models, stock, Oversight(store, orders, runner))
         finally:
             pruning.cancel()
             await asyncio.wait({pruning})
             await runner.aclose()
+            await stock.aclose()
 
 
 async def _prune_daily(store: Store, days: int) -> None:

@@ -14,15 +14,23 @@ from .errors import (
     OrderError,
     QueueFull,
     QuotaSpent,
+    SettingRefused,
     StorageBusy,
     StorageError,
     StorageFull,
     TooLate,
 )
 from .gate import Gate, Rule
+from .governing import Allowed, SettingsChange, SettingsDesk
+from .models import BaseModel, Models
+from .oversight import AuditPage, Oversight, Overview
 from .replay import Replay
+from .settings import InForce, Level, Settings
 from .shelf import Sharing, Shelf
+from .shown import shown_to
+from .stock import Held, Placed, Stats, Stock, Worker
 from .values import (
+    AdapterRunning,
     AuditEntry,
     Bounds,
     CatalogEntry,
@@ -41,7 +49,11 @@ from .values import (
 )
 
 __all__ = [
+    "AdapterRunning",
+    "Allowed",
     "AuditEntry",
+    "AuditPage",
+    "BaseModel",
     "Bounds",
     "CatalogEntry",
     "CellUnknown",
@@ -52,16 +64,23 @@ __all__ = [
     "Forbidden",
     "Gallery",
     "Gate",
+    "Held",
+    "InForce",
     "Job",
     "JobState",
     "JobUnknown",
+    "Level",
     "Line",
     "NameTaken",
+    "Models",
     "NotInMix",
     "Order",
     "OrderError",
     "Orders",
+    "Oversight",
+    "Overview",
     "Page",
+    "Placed",
     "Press",
     "Price",
     "Queue",
@@ -73,6 +92,12 @@ __all__ = [
     "Sharing",
     "Shelf",
     "Show",
+    "SettingRefused",
+    "Settings",
+    "SettingsChange",
+    "SettingsDesk",
+    "Stats",
+    "Stock",
     "StorageBusy",
     "StorageError",
     "StorageFull",
@@ -82,4 +107,6 @@ __all__ = [
     "Triggers",
     "Who",
     "Wish",
+    "Worker",
+    "shown_to",
 ]

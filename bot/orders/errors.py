@@ -9,6 +9,7 @@
     ├── CellUnknown     a cell that the job's sheet does not have
     ├── Forbidden       not for this person, or not in this place
     ├── NameTaken       another adapter there is called so already
+    ├── SettingRefused  a setting that cannot be, or that a wider level does not allow
     ├── Closing         the bot is ending or an admin has closed the line; nothing new is taken
     └── StorageError    what was asked could not be written down, and nothing of it was
         ├── StorageBusy     something else holds the database; it will be free again
@@ -54,6 +55,10 @@ class Forbidden(OrderError):
 
 class NameTaken(OrderError):
     """Another adapter there is called so already."""
+
+
+class SettingRefused(OrderError):
+    """A setting that cannot be, or that a wider level does not allow."""
 
 
 class Closing(OrderError):

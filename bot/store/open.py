@@ -25,6 +25,9 @@ from .jobs import JobRows, utc_now
 from .lock import locked
 from .migrate import upgrade
 from .questions import Questions
+from .running import Running
+from .settings import SettingsRows
+from .stock import StockRows
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +47,9 @@ class Store:
     entries: Entries
     audit: Audit
     questions: Questions
+    running: Running
+    settings: SettingsRows
+    stock: StockRows
     adapters_folder: Path
     connections: Database
 
@@ -86,7 +92,19 @@ async def open_store(
             jobs, catalog = JobRows(connections, pictures, now), Catalog(connections, adapters, now)
             audit, questions = Audit(connections, now), Questions(connections, now)
             entries = Entries(connections, catalog, data / "previews", now)
-            yield Store(jobs, catalog, entries, audit, questions, adapters.folder, connections)
+            settings, stock = SettingsRows(connections, audit, now), StockRows(connections, audit, now)
+            yield Store(
+                jobs=jobs,
+                catalog=catalog,
+                entries=entries,
+                audit=audit,
+                questions=questions,
+                running=Running(connections, now),
+                settings=settings,
+                stock=stock,
+                adapters_folder=adapters.folder,
+                connections=connections,
+            )
         finally:
             await connections.aclose()
 
