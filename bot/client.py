@@ -21,7 +21,7 @@ from engine import Fleet
 from .compose import Parts, open_parts
 from .config import BotConfig
 from .jobs import Runner
-from .orders import Forbidden, Orders
+from .orders import Forbidden, Orders, Privacy
 from .orders.rights import require_command
 from .replies import answer_error
 from .views import asking
@@ -38,6 +38,7 @@ EXTENSIONS = (
     "bot.cogs.history",
     "bot.cogs.lora",
     "bot.cogs.metadata",
+    "bot.cogs.privacy",
     "bot.cogs.queue",
     "bot.views.deeds",
 )
@@ -98,6 +99,10 @@ class Bot(commands.Bot):
     @property
     def orders(self) -> Orders:
         return self._opened.orders
+
+    @property
+    def privacy(self) -> Privacy:
+        return self._opened.privacy
 
     @property
     def runner(self) -> Runner:

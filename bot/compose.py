@@ -14,7 +14,7 @@ from engine import Fleet, LocalFleet, Scheduler
 from .config import BotConfig
 from .jobs import Runner
 from .jobs.poster import Poster
-from .orders import Gate, Orders
+from .orders import Gate, Orders, Privacy
 from .store import Store, open_store
 
 log = logging.getLogger(__name__)
@@ -28,6 +28,7 @@ class Parts:
 
     orders: Orders
     runner: Runner
+    privacy: Privacy
 
 
 @asynccontextmanager
@@ -43,7 +44,7 @@ async def open_parts(config: BotConfig, poster: Poster, fleet: Fleet | None = No
         orders = Orders(store, runner, config.limits.bounds, cells=config.limits.grid_cells, gate=gate)
         pruning = asyncio.create_task(_prune_daily(store, config.data.keep_pictures_days), name="pruning")
         try:
-            yield Parts(orders, runner)
+            yield Parts(orders, runner, Privacy(store, runner))
         finally:
             pruning.cancel()
             await asyncio.wait({pruning})

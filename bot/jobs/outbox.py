@@ -24,6 +24,10 @@ Sleep = Callable[[float], Awaitable[None]]
 T = TypeVar("T")
 
 
+class Forgotten(Exception):
+    """The job's member has asked to be forgotten: there is nothing to show any more, and nobody to show it to."""
+
+
 class Outbox:
     """The store knows what is still to be shown; the poster shows it."""
 
@@ -42,9 +46,12 @@ class Outbox:
         if not await self._store.jobs.posting(job_id):
             return
         job = await self._store.jobs.get(job_id)
-        assert job is not None, "a job row is never removed while it is posted"
+        if job is None:
+            return
         try:
-            channel_id, message_id = await self._insist(lambda: self._poster.post(job, job.nonce))
+            channel_id, message_id = await self._insist(job_id, lambda: self._poster.post(job, job.nonce))
+        except Forgotten:
+            return
         except Undeliverable as refusal:
             log.warning("job %s cannot be shown: %s", job_id, refusal)
             await self._store.jobs.dead(job_id, NOT_SHOWN)
@@ -56,16 +63,22 @@ class Outbox:
     async def close(self, job_id: str) -> None:
         """The member has seen that the job ended without pictures, if there is still a place to see it."""
         job = await self._store.jobs.get(job_id)
-        assert job is not None, "a job row is never removed before it is told"
+        if job is None:
+            return
         try:
-            await self._insist(lambda: self._poster.close(job))
+            await self._insist(job_id, lambda: self._poster.close(job))
+        except Forgotten:
+            return
         except Undeliverable as refusal:
             log.warning("nobody can be told how job %s ended: %s", job_id, refusal)
         await self._store.jobs.told(job_id)
         self.ended[job.state] += 1
 
-    async def _insist(self, call: Callable[[], Awaitable[T]]) -> T:
-        """The call's result, tried again with growing pauses while the other side cannot be reached."""
+    async def _insist(self, job_id: str, call: Callable[[], Awaitable[T]]) -> T:
+        """The call's result, tried again with growing pauses while the other side cannot be reached.
+
+        Raises Forgotten once the job is gone with everything of its member.
+        """
         pause = FIRST_PAUSE
         while True:
             try:
@@ -73,4 +86,6 @@ class Outbox:
             except Unreachable as outage:
                 log.info("trying again in %g s: %s", pause, outage)
             await self._sleep(pause)
+            if not await self._store.jobs.exists(job_id):
+                raise Forgotten(job_id)
             pause = min(2 * pause, LONGEST_PAUSE)

@@ -207,8 +207,8 @@ class Runner:
     async def _queue(self, job_id: str) -> None:
         if await self._jobs.queue(job_id):
             job = await self._jobs.get(job_id)
-            assert job is not None, "the row was there a moment ago and is never removed"
-            self._enqueue(job)
+            if job is not None:  # None: its member was forgotten this moment
+                self._enqueue(job)
 
     # taking up
 

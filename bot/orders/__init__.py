@@ -18,11 +18,13 @@ from .errors import (
     TooLate,
 )
 from .gate import Gate, Rule
+from .privacy import Export, Privacy
 from .replay import Replay
 from .values import (
     AuditEntry,
     Bounds,
     CatalogEntry,
+    Holdings,
     Job,
     JobState,
     Order,
@@ -30,6 +32,7 @@ from .values import (
     Press,
     Price,
     Queue,
+    Shared,
     StoredPicture,
     Ticket,
     Who,
@@ -41,8 +44,10 @@ __all__ = [
     "CatalogEntry",
     "CellUnknown",
     "Closing",
+    "Export",
     "Forbidden",
     "Gate",
+    "Holdings",
     "Job",
     "JobState",
     "JobUnknown",
@@ -54,11 +59,13 @@ __all__ = [
     "Page",
     "Press",
     "Price",
+    "Privacy",
     "Queue",
     "QueueFull",
     "QuotaSpent",
     "Replay",
     "Rule",
+    "Shared",
     "StorageBusy",
     "StorageError",
     "StorageFull",

@@ -237,6 +237,28 @@ class CatalogEntry:
         return f"#{self.id}"
 
 
+class Shared(StrEnum):
+    """What becomes of the adapters that somebody has shared, once the person is forgotten."""
+
+    REMOVED = "removed"
+    CREDITED = "credited"  # they stay where they are, nobody's, and their credit line with them
+    NAMELESS = "nameless"  # they stay, nobody's, without a credit line
+
+
+@dataclass(frozen=True, slots=True)
+class Holdings:
+    """How much the bot holds of one person. `credited` of the `shared` adapters have a credit line."""
+
+    jobs: int = 0
+    pictures: int = 0
+    private: int = 0
+    shared: int = 0
+    credited: int = 0
+    ratings: int = 0
+    favourites: int = 0
+    reports: int = 0
+
+
 def read_short_id(text: str) -> int | None:
     """The id of an entry that is written as `CatalogEntry.short_id`; None for everything else."""
     digits = text.strip()[1:]

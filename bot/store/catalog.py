@@ -79,6 +79,13 @@ class Catalog:
         """The file is kept, and is what the name stands for in its scope, whatever that name stood for before."""
         info = await asyncio.to_thread(inspect_adapter, path)
         await self._adapters.add(path, info.sha256)
+        entry = await self._named(info, name, visibility, owner_id, guild_id)
+        await self._adapters.add(path, info.sha256)  # whoever had it last may have been forgotten in between
+        return entry
+
+    async def _named(
+        self, info: AdapterInfo, name: str, visibility: str, owner_id: int | None, guild_id: int | None
+    ) -> CatalogEntry:
         async with self._database.write() as session:
             await session.merge(_file_row(info))
             scope = _scope(visibility, owner_id, guild_id)

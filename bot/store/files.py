@@ -8,7 +8,7 @@ import io
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -76,6 +76,22 @@ class AdapterFolder:
     async def add(self, source: Path, sha256: str) -> None:
         """The folder holds a copy of `source`, which has this hash."""
         await asyncio.to_thread(self._add, source, sha256)
+
+    def set_aside(self, sha256: str) -> Path | None:
+        """The file is found under its hash no longer; gives where it is now, for whoever removes it or puts it back."""
+        path = self.path(sha256)
+        aside = path.with_name(f".{path.name}.gone")
+        try:
+            path.replace(aside)
+        except FileNotFoundError:
+            return None
+        return aside
+
+    def keep_only(self, hashes: Collection[str]) -> None:
+        """The folder holds no file but these."""
+        for path in [path for path in self.folder.glob("??/*") if path.is_file()]:
+            if path.name.removesuffix(".safetensors") not in hashes:
+                path.unlink()
 
     def _add(self, source: Path, sha256: str) -> None:
         path = self.path(sha256)

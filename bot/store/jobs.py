@@ -49,13 +49,19 @@ class JobRows:
             row = await session.get(JobRow, job_id, options=_SENT)
             return None if row is None else self._job(row, row.image, row.mask)
 
+    async def exists(self, job_id: str) -> bool:
+        """False once the job's member has been forgotten."""
+        async with self._database.read() as session:
+            return await session.scalar(select(JobRow.id).where(JobRow.id == job_id)) is not None
+
     async def unfinished(self, member_id: int) -> tuple[Job, ...]:
         """The member's jobs that have not come to an end, oldest first."""
         return await self._list(JobRow.member_id == member_id, JobRow.state.in_(UNFINISHED))
 
-    async def untold(self) -> tuple[Job, ...]:
-        """Every job whose member has not seen how it ends, oldest first: what a restart has to take up."""
-        return await self._list(JobRow.told.is_(False))
+    async def untold(self, member_id: int | None = None) -> tuple[Job, ...]:
+        """Every job, or every one of a member, who has not seen how it ends: what a restart takes up, oldest first."""
+        mine = () if member_id is None else (JobRow.member_id == member_id,)
+        return await self._list(JobRow.told.is_(False), *mine)
 
     async def history(self, member_id: int, number: int, size: int) -> Page:
         """What the member has not deleted."""

@@ -21,6 +21,7 @@ from .integrity import check, newest
 from .jobs import JobRows, utc_now
 from .lock import locked
 from .migrate import upgrade
+from .people import People
 from .questions import Questions
 
 
@@ -32,6 +33,7 @@ class Store:
     catalog: Catalog
     audit: Audit
     questions: Questions
+    people: People
     adapters_folder: Path
     connections: Database
 
@@ -55,7 +57,8 @@ async def open_store(
 ) -> AsyncIterator[Store]:
     """The store in the folder `data`, its database at the newest revision. None: `loraloom.db` in that folder.
 
-    Nobody else has the folder meanwhile. Raises DataFolderError: in use, damaged, or made by a newer Loraloom.
+    Nobody else has the folder meanwhile, and nobody is in it who has asked to be forgotten. Raises DataFolderError: in
+    use, damaged, or made by a newer Loraloom.
     """
     with locked(data):
         file = data / "loraloom.db"
@@ -68,7 +71,9 @@ async def open_store(
         try:
             jobs, catalog = JobRows(connections, pictures, now), Catalog(connections, adapters, now)
             audit, questions = Audit(connections, now), Questions(connections, now)
-            yield Store(jobs, catalog, audit, questions, adapters.folder, connections)
+            people = People(connections, data, pictures, adapters, audit, now)
+            await people.catch_up()
+            yield Store(jobs, catalog, audit, questions, people, adapters.folder, connections)
         finally:
             await connections.aclose()
 
