@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, or_, select, union
+from sqlalchemy import ColumnElement, and_, func, or_, select, union
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ..orders.errors import StorageError
@@ -51,7 +51,7 @@ TRIES, PAUSE = 5, 1.0  # to compact a database that others are reading
 
 
 def rows_of(member_id: int) -> dict[type[Base], ColumnElement[bool]]:
-    """Every table that says something of a person, and which of its rows do."""
+    """Every table that says something of a person, and which of its rows are theirs to have."""
     jobs = select(JobRow.id).where(JobRow.member_id == member_id)
     entries = select(EntryRow.id).where(EntryRow.owner_id == member_id)
     person = select(PersonRow.id).where(PersonRow.member_id == member_id)
@@ -61,10 +61,12 @@ def rows_of(member_id: int) -> dict[type[Base], ColumnElement[bool]]:
         EntryRow: EntryRow.owner_id == member_id,
         TagRow: TagRow.entry_id.in_(entries),
         OriginRow: OriginRow.entry_id.in_(entries),
-        SampleRow: or_(SampleRow.entry_id.in_(entries), SampleRow.member_id == member_id),
+        SampleRow: or_(
+            SampleRow.member_id == member_id, and_(SampleRow.entry_id.in_(entries), SampleRow.member_id.is_(None))
+        ),
         FavouriteRow: FavouriteRow.member_id == member_id,
         RatingRow: RatingRow.member_id == member_id,
-        ReportRow: or_(ReportRow.member_id == member_id, ReportRow.decided_by == member_id),
+        ReportRow: ReportRow.member_id == member_id,
         QuestionRow: QuestionRow.member_id == member_id,
         SettingsRow: SettingsRow.scope == f"member:{member_id}",
         AuditRow: AuditRow.actor.in_(person),
@@ -108,7 +110,7 @@ class People:
                 credited=await count(EntryRow, *shared, EntryRow.credit != ""),
                 ratings=await count(RatingRow),
                 favourites=await count(FavouriteRow),
-                reports=await count(ReportRow, ReportRow.member_id == member_id),
+                reports=await count(ReportRow),
             )
 
     async def records(self, member_id: int) -> dict[str, list[dict[str, Any]]]:

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
-from sqlalchemy import select
+from sqlalchemy import insert, select, update
 
 from bot.orders import Bounds, Shared, Who
 from bot.store import Store, back_up, open_store, restore
@@ -27,6 +27,7 @@ from bot.store.models import (
     FavouriteRow,
     JobRow,
     OriginRow,
+    QuestionRow,
     RatingRow,
     ReportRow,
     SampleRow,
@@ -61,9 +62,9 @@ def canary() -> Who:
     return Who(CANARY_ID, f"{CANARY} the member", GUILD, CHANNEL)
 
 
-async def fill(store: Store, folder: Path, *, jobs: int = 60, seed: int = 1) -> None:
+async def fill(store: Store, folder: Path, *, jobs: int = 60, split: bool = False) -> None:
     """The canary has something in every table and folder, and somebody else has the same beside it."""
-    dice, other = random.Random(seed), Who(OTHER_ID, "somebody else", GUILD, CHANNEL)
+    dice, other = random.Random(1), Who(OTHER_ID, "somebody else", GUILD, CHANNEL)
     mine = await _entries(store, folder, canary(), CANARY)
     theirs = await _entries(store, folder, other, "anders")
     await _judgements(store, canary(), CANARY, theirs)
@@ -76,13 +77,33 @@ async def fill(store: Store, folder: Path, *, jobs: int = 60, seed: int = 1) -> 
         await ordered(store, who, word, drawn=True)
         await ordered(store, who, word, drawn=False)
         await store.audit.record("share", "an adapter", actor=who.member_id, guild_id=GUILD)
-        await store.questions.ask(who, "share", {"note": word}, timedelta(days=1))
+        await store.questions.ask(who, "share", {"note": word}, timedelta(days=36500))
+    if split:
+        await _questions(store, dice)
     pictures = folder / "pictures"
-    (await asyncio.to_thread(_any_job, pictures, await _firstordered(store))).write_bytes(png() + CANARY.encode())
+    (await asyncio.to_thread(_any_job, pictures, await _first_job(store))).write_bytes(png() + CANARY.encode())
     (folder / "loraloom.before-0005.db").write_bytes(b"a copy from before an update, with " + CANARY.encode())
 
 
-async def _firstordered(store: Store) -> str:
+async def _questions(store: Store, dice: random.Random) -> None:
+    """So many, and growing so, that the database's pages are split again and again.
+
+    Without VACUUM signs of the canary stay behind in what was split, though `secure_delete` is on.
+    """
+    notes: dict[str, str] = {}
+    async with store.connections.write() as session:
+        for _ in range(1500):
+            member_id, word = (CANARY_ID, CANARY) if dice.random() < 0.3 else (OTHER_ID, "anders")
+            number = f"{dice.getrandbits(80):022x}"
+            notes[number] = f"{word} " * dice.randint(1, 90)
+            values = {"member_id": member_id, "kind": "share", "expires_at": NOW + timedelta(days=36500)}
+            await session.execute(insert(QuestionRow).values(id=number, value=notes[number], **values))
+            one = dice.choice(list(notes))
+            notes[one] += notes[one][: 14 * dice.randint(1, 90)]
+            await session.execute(update(QuestionRow).where(QuestionRow.id == one).values(value=notes[one]))
+
+
+async def _first_job(store: Store) -> str:
     async with store.connections.read() as session:
         return (await session.scalars(select(JobRow.id).where(JobRow.member_id == CANARY_ID).limit(1))).one()
 
@@ -198,7 +219,7 @@ async def main(jobs: int) -> None:
     with tempfile.TemporaryDirectory() as name:
         data, backup = Path(name) / "data", Path(name) / "backup.tar"
         async with open_store(None, data) as store:
-            await fill(store, data, jobs=jobs)
+            await fill(store, data, jobs=jobs, split=True)
             await asyncio.to_thread(back_up, data, backup)
             size = (data / "loraloom.db").stat().st_size
             before = dict(found(data))

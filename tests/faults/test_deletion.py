@@ -14,7 +14,6 @@ from bot.orders import Shared
 from bot.store import Store, back_up, database, open_store, restore
 from bot.store.models import Base
 from bot.store.people import rows_of
-
 from tests.fakes import adapter_file
 
 from .deletion import CANARY_ID, OTHER_ID, canary, fill, found, ordered
@@ -30,7 +29,7 @@ async def test_no_byte_is_left_live_or_in_a_restored_backup(
     monkeypatch.setattr(database, "wal_is_safe", lambda version: wal)
     data, backup = tmp_path / "data", tmp_path / "backup.tar"
     async with open_store(None, data) as store:
-        await fill(store, data, jobs=JOBS)
+        await fill(store, data, jobs=JOBS, split=True)
         back_up(data, backup)
         assert len(list(found(data))) >= 5, "database, adapters, pictures and previews have signs of the canary"
         began = time.monotonic()
@@ -51,7 +50,9 @@ async def test_what_others_have_is_as_it_was(tmp_path: Path) -> None:
         before, files = await store.people.holdings(OTHER_ID), await store.people.files(OTHER_ID)
         await store.people.forget(CANARY_ID, Shared.REMOVED)
         assert await store.people.holdings(OTHER_ID) == replace(
-            before, ratings=0, favourites=0  # those of the canary's adapters, which are gone
+            before,
+            ratings=0,
+            favourites=0,  # those of the canary's adapters, which are gone
         )
         reviews = {path for path in files if path.parent.name == "previews" and not path.exists()}
         assert {path for path in files if not path.exists()} == reviews
