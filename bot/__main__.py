@@ -73,7 +73,7 @@ async def _perform(command: str | None, path: str | None, file: Path | None, lev
 
         return 0 if await examine(path) else EXIT_FAILED
     config = load_config(path)
-    set_up(level, config.log.format, (config.discord.token,))
+    set_up(level, config.log.format, config.secrets)
     if command == "backup" and file is not None:
         return _back_up(config, file)
     if command == "restore" and file is not None:

@@ -178,6 +178,11 @@ class BotConfig:
     def folder(self) -> Path:
         return self.data.folder
 
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What nobody may read anywhere."""
+        return tuple(filter(None, (self.discord.token, self.imports.civitai_token, self.imports.huggingface_token)))
+
 
 def load_config(path: Path | str | None = None) -> BotConfig:
     """The configuration from `path`, else LORALOOM_CONFIG, else ./config.toml; then what the environment changes."""

@@ -22,15 +22,16 @@ preview_every = 0.2
 class BotProcess:
     """`python -m bot run` with a data folder of its own; `log` is what it said."""
 
-    def __init__(self, server: Server, folder: Path) -> None:
+    def __init__(self, server: Server, folder: Path, *options: str, config: str = CONFIG) -> None:
         self._server, self._folder = server, folder
+        self._options, self._config = options, config
         self._process: asyncio.subprocess.Process | None = None
         server.notes[:] = [lambda: self.log[-4000:]]
 
     async def start(self, timeout: float = 120.0) -> None:  # noqa: ASYNC109
         """Starts it and waits until it is connected and has told Discord its commands."""
         config, log = self._folder / "config.toml", self._folder / "log.txt"
-        config.write_text(CONFIG, encoding="utf-8")
+        config.write_text(self._config, encoding="utf-8")
         clean = {key: value for key, value in os.environ.items() if not key.startswith("LORALOOM_")}
         own = {
             "LORALOOM_DISCORD_API": self._server.api,
@@ -42,7 +43,7 @@ class BotProcess:
         before = len(self._server.gateway.sessions)
         with log.open("ab") as out:
             self._process = await asyncio.create_subprocess_exec(
-                *COMMAND, cwd=ROOT, env=clean | own, stdout=out, stderr=out
+                *COMMAND, *self._options, cwd=ROOT, env=clean | own, stdout=out, stderr=out
             )
 
         def connected() -> bool:
