@@ -30,6 +30,7 @@ from .pipeline.conditioning import Reading
 from .pipeline.image import to_png
 from .pipeline.load import load_pipeline, pick_device, pick_dtype
 from .pipeline.painting import Order, Painted, Painter, seed_of
+from .pipeline.safety import Safety, load_safety
 from .pipeline.vae import Vae, load_vae
 from .prompt import expanded, left_out, noted, untagged
 from .residency import Residency
@@ -41,6 +42,7 @@ from .types import (
     Emit,
     Holds,
     Picture,
+    Progress,
     Request,
     Result,
     Weights,
@@ -61,6 +63,7 @@ class _Model:
     mixer: Mixer
     family: str
     vaes: dict[str, Vae]  # by name, as they were asked for; "" is the model's own
+    safety: Safety
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,12 +170,23 @@ class Renderer:
     def _run(self, request: Request, emit: Emit, cancelled: Callable[[], bool], began: float) -> Result:
         self._use_model(request.model)
         request = self._complete(request)
-        meter = Meter(request, emit)
+        meter = Meter(request, self._checked(emit))
         if request.grid is None:
             drawn = self._draw(request, meter, cancelled)
         else:
             drawn = self._draw_grid(request, request.grid, meter, cancelled)
         return Result(drawn.request, drawn.pictures, time.monotonic() - began, drawn.reports)
+
+    def _checked(self, emit: Emit) -> Emit:
+        """`emit` without the previews that the safety checker flags."""
+        safety = self._model.safety
+
+        def checked(progress: Progress) -> None:
+            if safety.on and progress.preview and safety.flags(Image.open(io.BytesIO(progress.preview))):
+                progress = replace(progress, preview=None)
+            emit(progress)
+
+        return checked if safety.on else emit
 
     def _draw(self, request: Request, meter: Meter, cancelled: Callable[[], bool]) -> _Drawn:
         """The pictures in the order in which they were asked for; those of one mix are drawn together."""
@@ -250,7 +264,8 @@ class Renderer:
         draft = self._draft(request)
         text = f"{self._infotext(draft, draft.request, {})}, {described(grid)}"
         png = to_png(sheet, text, [picture.infotext for picture in pictures])
-        first = Picture(png, sheet.width, sheet.height, seed_of(request), text)
+        flagged = any(picture.flagged for picture in pictures)
+        first = Picture(png, sheet.width, sheet.height, seed_of(request), text, flagged)
         reports = {report.name: report for one in in_order for report in one.reports}
         notes = dict.fromkeys(note for one in in_order for note in one.request.notes)
         asked = noted(replace(draft.request, notes=()), list(notes))
@@ -283,7 +298,8 @@ class Renderer:
 
     def _picture(self, draft: _Draft, one: Painted) -> Picture:
         text = self._infotext(draft, one.request, one.embeddings)
-        return Picture(to_png(one.image, text), one.image.width, one.image.height, seed_of(one.request), text)
+        flagged = self._model.safety.flags(one.image)
+        return Picture(to_png(one.image, text), one.image.width, one.image.height, seed_of(one.request), text, flagged)
 
     def _infotext(self, draft: _Draft, one: Request, embeddings: Mapping[str, str]) -> str:
         names = zip(draft.request.adapters, draft.adapters, strict=True)
@@ -306,7 +322,7 @@ class Renderer:
             if self._config.source_of(wanted) is None:
                 raise ModelNotFound(self._unknown_model(wanted))
             # the old model's memory goes before the new one comes
-            del self._model.pipeline, self._model.painter, self._model.mixer, self._model.vaes
+            del self._model.pipeline, self._model.painter, self._model.mixer, self._model.vaes, self._model.safety
             self._mix, self._merged = None, frozenset()
             self._factors.clear()
             try:
@@ -325,7 +341,8 @@ class Renderer:
         family = family_of_pipeline(pipeline)
         every = self._config.preview_every
         painter = Painter(pipeline, self._device, self._dtype, family=family, preview_every=every)
-        return _Model(name, pipeline, painter, mixer, family, {"": Vae(pipeline.vae)})
+        safety = load_safety(self._config.safety, source, self._device, self._dtype)
+        return _Model(name, pipeline, painter, mixer, family, {"": Vae(pipeline.vae)}, safety)
 
     def _vae(self, name: str) -> Vae:
         """The VAE of that name, loaded when it is first asked for and kept while the base model is."""
