@@ -14,7 +14,7 @@ from engine import Fleet, LocalFleet, Scheduler
 from .config import BotConfig
 from .jobs import Runner
 from .jobs.poster import Poster
-from .orders import Gate, Orders, Privacy
+from .orders import Content, Gate, Orders, Privacy
 from .store import Store, open_store
 
 log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ async def open_parts(config: BotConfig, poster: Poster, fleet: Fleet | None = No
         await store.adopt_builtins()
         folders = (*config.engine.adapter_folders, store.adapters_folder)
         local = replace(config.engine, adapter_folders=folders)
-        gate = Gate(store)
+        gate = Gate(store, content=Content(config.content.words))
         runner = Runner(store, fleet or LocalFleet(local), Scheduler(), poster, gate=gate, model=config.engine.model)
         orders = Orders(store, runner, config.limits.bounds, cells=config.limits.grid_cells, gate=gate)
         pruning = asyncio.create_task(_prune_daily(store, config.data.keep_pictures_days), name="pruning")

@@ -6,11 +6,13 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from engine import Progress
 
-from ..orders.values import Job, JobState
+from ..orders.gate import Gate
+from ..orders.values import Job, JobState, Who
 from .poster import Poster, Undeliverable, Unreachable
 
 if TYPE_CHECKING:
@@ -31,22 +33,35 @@ class Forgotten(Exception):
 class Outbox:
     """The store knows what is still to be shown; the poster shows it."""
 
-    def __init__(self, store: Store, poster: Poster, sleep: Sleep = asyncio.sleep) -> None:
+    def __init__(self, store: Store, poster: Poster, sleep: Sleep = asyncio.sleep, *, gate: Gate | None = None) -> None:
         self._store = store
         self._poster = poster
+        self._gate = gate or Gate(store)
         self._sleep = sleep
         self.ended: Counter[JobState] = Counter()  # how many jobs came to which end, since the start
+
+    async def now(self, job: Job) -> Who:
+        """Who ordered the job, and the place as it is now."""
+        return replace(job.order.who, adult=await self._poster.adult(job))
 
     async def progress(self, job: Job, progress: Progress) -> None:
         """The member has seen how far the job is, or will see the next step instead."""
         await self._poster.progress(job, progress)
 
     async def post(self, job_id: str) -> None:
-        """A rendered job is posted, or dead when nobody will ever take its pictures: then that is told."""
+        """A rendered job is posted, or dead when nobody will ever take its pictures, or they are not fit to be shown
+        where they were ordered: then that is told.
+        """
         if not await self._store.jobs.posting(job_id):
             return
         job = await self._store.jobs.get(job_id)
         if job is None:
+            return
+        objection = await self._gate.withheld(job, await self.now(job), drawn=True)
+        if objection:
+            log.info("job %s is not shown where it was ordered", job_id)
+            await self._store.jobs.withheld(job_id, objection)
+            await self.close(job_id)
             return
         try:
             channel_id, message_id = await self._insist(job_id, lambda: self._poster.post(job, job.nonce))

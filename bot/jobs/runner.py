@@ -82,7 +82,7 @@ class Runner:
         self._gate = gate or Gate(store)
         self._fleet = fleet
         self._scheduler = scheduler
-        self._outbox = Outbox(store, poster, sleep)
+        self._outbox = Outbox(store, poster, sleep, gate=self._gate)
         self._model = model  # what is drawn with where the request names none
         self._families: dict[str, str] = {}  # of the models that workers held so far
         self._clock = clock
@@ -267,7 +267,7 @@ class Runner:
         """The job runs on the worker, unless it was cancelled meanwhile, or may not be drawn any more."""
         run = self._runs[waiting.job] = _Run(waiting, worker)
         job = await self._jobs.start(waiting.job)
-        objection = "" if job is None else await self._gate.objection(job)
+        objection = "" if job is None else await self._gate.objection(job, await self._outbox.now(job))
         if job is not None and objection:
             del self._runs[waiting.job]
             await self._fail(job, objection, None)

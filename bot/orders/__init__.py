@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from .content import Content, SettingsOf
 from .desk import Line, Orders
 from .errors import (
     CellUnknown,
     Closing,
+    ContentRefused,
     Forbidden,
     JobUnknown,
     NotInMix,
@@ -20,6 +22,7 @@ from .errors import (
 from .gate import Gate, Rule
 from .privacy import Export, Privacy
 from .replay import Replay
+from .screen import Words
 from .values import (
     AuditEntry,
     Bounds,
@@ -44,6 +47,8 @@ __all__ = [
     "CatalogEntry",
     "CellUnknown",
     "Closing",
+    "Content",
+    "ContentRefused",
     "Export",
     "Forbidden",
     "Gate",
@@ -65,6 +70,7 @@ __all__ = [
     "QuotaSpent",
     "Replay",
     "Rule",
+    "SettingsOf",
     "Shared",
     "StorageBusy",
     "StorageError",
@@ -73,4 +79,5 @@ __all__ = [
     "Ticket",
     "TooLate",
     "Who",
+    "Words",
 ]

@@ -8,6 +8,7 @@
     ├── NotInMix        a new weight for an adapter that the job did not use
     ├── CellUnknown     a cell that the job's sheet does not have
     ├── Forbidden       not for this person, or not in this place
+    ├── ContentRefused  a word, an adapter or a picture that is not drawn or shown in this place
     ├── Closing         the bot is ending or an admin has closed the line; nothing new is taken
     └── StorageError    what was asked could not be written down, and nothing of it was
         ├── StorageBusy     something else holds the database; it will be free again
@@ -49,6 +50,10 @@ class CellUnknown(OrderError):
 
 class Forbidden(OrderError):
     """Not for this person, or not in this place."""
+
+
+class ContentRefused(OrderError):
+    """A word, an adapter or a picture that is not drawn or shown in this place."""
 
 
 class Closing(OrderError):

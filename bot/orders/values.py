@@ -160,6 +160,7 @@ class Job:
     sentence: str = ""  # why it failed, fit for a member
     message_id: int | None = None
     channel_id: int | None = None  # where message_id is
+    mature: bool = False  # not fit for everybody, by its words, its adapters, or the safety checker
 
     @property
     def request(self) -> Request:

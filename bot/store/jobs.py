@@ -87,7 +87,13 @@ class JobRows:
     # from received to queued
 
     async def record(
-        self, order: Order, bounds: Bounds | None = None, *, charge: float = 0.0, entry_ids: Collection[int] = ()
+        self,
+        order: Order,
+        bounds: Bounds | None = None,
+        *,
+        charge: float = 0.0,
+        entry_ids: Collection[int] = (),
+        mature: bool = False,
     ) -> Job:
         """The order is a job row, charged to its member, and the catalog entries are counted as used, all or nothing.
 
@@ -99,7 +105,7 @@ class JobRows:
             if row is not None:
                 return self._job(row, row.image, row.mask)
             await self._admit(session, order.who, bounds or Bounds(), charge)
-            session.add(row := _row(order, charge, self._now()))
+            session.add(row := _row(order, charge, self._now(), mature))
             used = update(EntryRow).where(EntryRow.id.in_(entry_ids)).values(uses=EntryRow.uses + 1)
             await session.execute(used)
             await session.flush()
@@ -165,12 +171,14 @@ class JobRows:
     async def rendered(self, job: Job, result: Result) -> bool:
         """The pictures of the running attempt are on disk and in the row, and the request is complete."""
         files = await self._pictures.write(job.id, job.attempt, result.pictures)
-        values = {
+        values: dict[str, Any] = {
             "request": to_json(result.request),
             "report": _report(job.request, result),
             "seconds": result.seconds,
             "charge": result.seconds,
         }
+        if any(picture.flagged for picture in result.pictures):
+            values["mature"] = True
         async with self._database.write() as session:
             moved = await self._moved(session, job.id, (S.RUNNING,), S.RENDERED, attempt_was=job.attempt, **values)
             if moved:
@@ -192,6 +200,10 @@ class JobRows:
     async def dead(self, job_id: str, sentence: str) -> bool:
         """The job is given up, drawn or not; its member is still to be told."""
         return await self._finish(job_id, UNFINISHED, S.DEAD, sentence=sentence, charge=0.0)
+
+    async def withheld(self, job_id: str, sentence: str) -> bool:
+        """The job was drawn, and is not shown where it was ordered; it costs what it took, and /history keeps it."""
+        return await self._finish(job_id, (S.RENDERED, S.POSTING), S.DEAD, sentence=sentence)
 
     async def failed(self, job_id: str, attempt: int | None, sentence: str) -> bool:
         """`attempt` None: whichever is the last."""
@@ -266,6 +278,7 @@ class JobRows:
             sentence=row.sentence,
             message_id=row.message_id,
             channel_id=row.message_channel_id,
+            mature=row.mature,
         )
 
     def _picture(self, row: PictureRow) -> StoredPicture:
@@ -289,7 +302,7 @@ async def _num_unfinished(session: AsyncSession, *where: ColumnElement[bool]) ->
     return await session.scalar(unfinished) or 0
 
 
-def _row(order: Order, charge: float, now: datetime) -> JobRow:
+def _row(order: Order, charge: float, now: datetime, mature: bool) -> JobRow:
     job_id = _base36(order.interaction_id)
     return JobRow(
         id=job_id,
@@ -314,6 +327,7 @@ def _row(order: Order, charge: float, now: datetime) -> JobRow:
         report=[],
         locale=order.who.locale,
         adult=order.who.adult,
+        mature=mature,
         asked_at=order.created_at,
         created_at=now,
         updated_at=now,

@@ -23,6 +23,7 @@ from engine import Progress
 from ..jobs.poster import Undeliverable, Unreachable
 from ..orders import Job
 from . import cards, pictures
+from .asking import is_adult
 from .buttons import Action, JobButton
 
 log = logging.getLogger(__name__)
@@ -38,10 +39,14 @@ class DiscordPoster:
     def __init__(self, bot: discord.Client) -> None:
         self._bot = bot
 
+    async def adult(self, job: Job) -> bool:
+        return is_adult(self._bot.get_channel(job.order.who.channel_id))
+
     async def progress(self, job: Job, progress: Progress) -> None:
         if not _fresh(job):
             return
-        preview = cards.preview_file(progress.preview)
+        fit = not job.mature or await self.adult(job)
+        preview = cards.preview_file(progress.preview if fit else None)
         card = cards.progress(job, progress, preview)
         try:
             await self._edit(job, card, [preview] if preview else [])
