@@ -14,7 +14,7 @@ from engine import Fleet, LocalFleet, Scheduler
 from .config import BotConfig
 from .jobs import Runner
 from .jobs.poster import Poster
-from .orders import Content, Gate, Orders, Privacy
+from .orders import Content, Gate, Orders, Privacy, Shelf
 from .store import Store, open_store
 
 log = logging.getLogger(__name__)
@@ -29,6 +29,7 @@ class Parts:
     orders: Orders
     runner: Runner
     privacy: Privacy
+    shelf: Shelf
 
 
 @asynccontextmanager
@@ -44,7 +45,7 @@ async def open_parts(config: BotConfig, poster: Poster, fleet: Fleet | None = No
         orders = Orders(store, runner, config.limits.bounds, cells=config.limits.grid_cells, gate=gate)
         pruning = asyncio.create_task(_prune_daily(store, config.data.keep_pictures_days), name="pruning")
         try:
-            yield Parts(orders, runner, Privacy(store, runner))
+            yield Parts(orders, runner, Privacy(store, runner), Shelf(store))
         finally:
             pruning.cancel()
             await asyncio.wait({pruning})
@@ -52,11 +53,15 @@ async def open_parts(config: BotConfig, poster: Poster, fleet: Fleet | None = No
 
 
 async def _prune_daily(store: Store, days: int) -> None:
-    """No picture is kept longer than `days`, looked after now and every day; 0 is for ever."""
-    while days:
+    """No picture is kept longer than `days`, 0 being for ever, and no file that nothing needs; looked after now and
+    every day.
+    """
+    while True:
         try:
-            if gone := await store.jobs.prune(timedelta(days=days)):
+            if days and (gone := await store.jobs.prune(timedelta(days=days))):
                 log.info("Threw %d pictures away that were older than %d days", gone, days)
+            if gone := await store.catalog.sweep():
+                log.info("Threw %d adapter files away that nothing needed any more", gone)
         except Exception:
-            log.exception("old pictures could not be thrown away; the next try is tomorrow")
+            log.exception("what is no longer needed could not be thrown away; the next try is tomorrow")
         await asyncio.sleep(PRUNE_EVERY)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import aiohttp
@@ -11,7 +12,9 @@ from discord import app_commands
 
 from engine import BUILTIN, SAMPLERS, SCHEDULES, Axis, BadRequest, ImageUnreadable, ModelNotFound, read_axis
 
+from ..orders import CatalogEntry
 from ..views import asking
+from ..views.text import shortened, weight
 
 OFFERED = 25  # the most that Discord shows
 IMAGE_TYPES = ("image/png", "image/jpeg", "image/webp")
@@ -49,7 +52,10 @@ class Size(app_commands.Transformer):
 
 
 class AdapterName(app_commands.Transformer):
-    """The name of an adapter; offered are those that this person may use and that fit the base model."""
+    """An adapter to draw with, as its short id or as whatever was typed; offered are those that fit the base model.
+
+    Whether this person sees it is asked where it is used: what is offered is no permission.
+    """
 
     async def transform(self, interaction: discord.Interaction[Any], value: str, /) -> str:
         return value.strip()
@@ -57,10 +63,74 @@ class AdapterName(app_commands.Transformer):
     async def autocomplete(  # type: ignore[override]
         self, interaction: discord.Interaction[Any], value: str, /
     ) -> list[Choice]:
-        orders = interaction.client.orders
-        family = orders.family(interaction.namespace.model or "") or None
-        found = await orders.adapters(asking.who(interaction), value.strip(), family, OFFERED)
-        return _choices([entry.name for entry in found])
+        family = interaction.client.orders.family(interaction.namespace.model or "") or None
+        return _adapter_choices(await self.offered(interaction, value.strip(), family))
+
+    async def offered(
+        self, interaction: discord.Interaction[Any], typed: str, family: str | None
+    ) -> tuple[CatalogEntry, ...]:
+        found: tuple[CatalogEntry, ...] = await interaction.client.orders.adapters(
+            asking.who(interaction), typed, family, OFFERED
+        )
+        return found
+
+
+class AnyAdapter(AdapterName):
+    """An adapter to look at, whatever it fits."""
+
+    async def offered(
+        self, interaction: discord.Interaction[Any], typed: str, family: str | None
+    ) -> tuple[CatalogEntry, ...]:
+        return await super().offered(interaction, typed, None)
+
+
+class OwnAdapter(AdapterName):
+    """An adapter of one's own, to change."""
+
+    async def offered(
+        self, interaction: discord.Interaction[Any], typed: str, family: str | None
+    ) -> tuple[CatalogEntry, ...]:
+        found: tuple[CatalogEntry, ...] = await interaction.client.shelf.mine(asking.who(interaction), typed, OFFERED)
+        return found
+
+
+class FamilyName(app_commands.Transformer):
+    """A family of base models; offered are those of the adapters that this person sees."""
+
+    async def transform(self, interaction: discord.Interaction[Any], value: str, /) -> str:
+        families, _ = await interaction.client.shelf.facets(asking.who(interaction))
+        typed = value.strip().casefold()
+        return next((family for family in families if family.casefold() == typed), value.strip())
+
+    async def autocomplete(  # type: ignore[override]
+        self, interaction: discord.Interaction[Any], value: str, /
+    ) -> list[Choice]:
+        families, _ = await interaction.client.shelf.facets(asking.who(interaction))
+        return _choices([family for family in families if value.strip().casefold() in family.casefold()])
+
+
+class TagName(app_commands.Transformer):
+    """A tag of adapters; offered are those that this person sees, the most frequent first."""
+
+    async def transform(self, interaction: discord.Interaction[Any], value: str, /) -> str:
+        return value.strip().removeprefix("#").casefold()
+
+    async def autocomplete(  # type: ignore[override]
+        self, interaction: discord.Interaction[Any], value: str, /
+    ) -> list[Choice]:
+        _, tags = await interaction.client.shelf.facets(asking.who(interaction))
+        return _choices([tag for tag in tags if value.strip().casefold() in tag])
+
+
+def _adapter_choices(entries: Sequence[CatalogEntry]) -> list[Choice]:
+    """Shown with what it fits and how strongly it is used; its short id is what the command gets."""
+    return [
+        app_commands.Choice(
+            name=shortened(" · ".join(filter(None, (entry.name, entry.info.family, weight(entry.weight)))), 100),
+            value=entry.short_id,
+        )
+        for entry in entries[:OFFERED]
+    ]
 
 
 class ModelName(app_commands.Transformer):
@@ -131,9 +201,10 @@ class AxisText(app_commands.Transformer):
         family = orders.family(interaction.namespace.model or "") or None
         named = typed.removeprefix("weight").strip().partition(":")[0]
         found = await orders.adapters(asking.who(interaction), named if typed.startswith("weight") else "", family, 10)
-        examples = [f"weight {entry.name}: 0-1 [5]" for entry in found]
-        if found:
-            examples.insert(1, f"adapter: none, {', '.join(entry.name for entry in found[:4])}")
+        names = [entry.public_name for entry in found]  # the sheet shows them
+        examples = [f"weight {name}: 0-1 [5]" for name in names]
+        if names:
+            examples.insert(1, f"adapter: none, {', '.join(names[:4])}")
         return _choices([text for text in (*examples, *_AXES) if text.casefold().startswith(typed)])
 
 

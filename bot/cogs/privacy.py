@@ -23,12 +23,17 @@ class PrivacyCog(commands.GroupCog, name="privacy", description="What the bot ho
     @app_commands.command(description="Sends you everything the bot holds of you, as files that only you see.")
     async def export(self, interaction: asking.Interaction) -> None:
         await interaction.response.defer(ephemeral=True, thinking=True)
+        about = say(
+            "This is everything that the bot holds of you. Each .json file is one table of its database; times are "
+            "UTC. pictures/ are those that you have made and are still kept, sent/ those that you sent along, adapters/ "
+            "and previews/ the adapters that you have added and their sample pictures. `/privacy delete` removes all "
+            "of it."
+        )
         most = max(interaction.filesize_limit, SMALLEST) - ROOM
-        async with interaction.client.privacy.export(asking.who(interaction), most) as export:
+        async with interaction.client.privacy.export(asking.who(interaction), most, about) as export:
             for number, path in enumerate(export.parts, start=1):
-                name = "loraloom.zip" if len(export.parts) == 1 else f"loraloom-{number}.zip"
                 words = say("Part {n} of {all}.", n=number, all=len(export.parts)) if len(export.parts) > 1 else ""
-                await interaction.followup.send(words, file=discord.File(path, name), ephemeral=True)
+                await interaction.followup.send(words, file=discord.File(path, path.name), ephemeral=True)
             if export.left_out:
                 words = say_many(
                     "One more file does not fit into what Discord takes; ask the people who run this bot for it.",

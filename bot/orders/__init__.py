@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .browsing import Change, Details, Gallery, Sample, Show, Wish
 from .content import Content, SettingsOf
 from .desk import Line, Orders
 from .errors import (
@@ -10,6 +11,7 @@ from .errors import (
     ContentRefused,
     Forbidden,
     JobUnknown,
+    NameTaken,
     NotInMix,
     OrderError,
     QueueFull,
@@ -23,10 +25,12 @@ from .gate import Gate, Rule
 from .privacy import Export, Privacy
 from .replay import Replay
 from .screen import Words
+from .shelf import Sharing, Shelf
 from .values import (
     AuditEntry,
     Bounds,
     CatalogEntry,
+    Credit,
     Holdings,
     Job,
     JobState,
@@ -38,6 +42,7 @@ from .values import (
     Shared,
     StoredPicture,
     Ticket,
+    Triggers,
     Who,
 )
 
@@ -46,17 +51,22 @@ __all__ = [
     "Bounds",
     "CatalogEntry",
     "CellUnknown",
+    "Change",
     "Closing",
     "Content",
     "ContentRefused",
     "Export",
+    "Credit",
+    "Details",
     "Forbidden",
+    "Gallery",
     "Gate",
     "Holdings",
     "Job",
     "JobState",
     "JobUnknown",
     "Line",
+    "NameTaken",
     "NotInMix",
     "Order",
     "OrderError",
@@ -72,12 +82,18 @@ __all__ = [
     "Rule",
     "SettingsOf",
     "Shared",
+    "Sample",
+    "Sharing",
+    "Shelf",
+    "Show",
     "StorageBusy",
     "StorageError",
     "StorageFull",
     "StoredPicture",
     "Ticket",
     "TooLate",
+    "Triggers",
     "Who",
     "Words",
+    "Wish",
 ]

@@ -18,8 +18,6 @@ from .settings import Settings
 from .values import CatalogEntry, Who
 
 MINORS = "This is not drawn anywhere, for anybody: it puts minors together with sexual content."
-SAY = "Say it in other words."
-PLACES = "in age-restricted channels of a server"
 WITHHELD = (
     "This was drawn, and it is not fit for everybody, so it is not shown here. /history opens it in an age-restricted "
     "channel."
@@ -62,15 +60,15 @@ class Content:
             if found.rule in ("never", "minors"):
                 raise ContentRefused(MINORS)
             if found.rule == "blocked":
-                raise ContentRefused(f"The people who run this bot do not have {found.word!r} drawn. {SAY}")
-            _require_mature(f"{found.word!r} makes pictures", settings, who)
+                raise ContentRefused(f"{found.word!r} is not drawn here; say it in other words.")
+            _require_mature(repr(found.word), settings, who)
             _require_nobody(entries)
         if nsfw is not None:
-            _require_mature(f"{nsfw.name} makes pictures", settings, who)
+            _require_mature(nsfw.public_name, settings, who)
             _require_nobody(entries)
         person = next((entry for entry in entries if entry.real_person), None)
         if person is not None and not settings.real_people:
-            raise ContentRefused(f"{person.name} shows a real person, and such adapters are not drawn with here.")
+            raise ContentRefused(f"{person.public_name} shows a real person; such adapters are not drawn with here.")
 
     async def mature(self, request: Request, entries: Sequence[CatalogEntry]) -> bool:
         """Whether what is drawn is not for everybody, as far as that can be told beforehand."""
@@ -102,12 +100,15 @@ def _prompts(request: Request) -> Sequence[str]:
 
 def _require_mature(what: str, settings: Settings, who: Who) -> None:
     if settings.mature is False:
-        raise ContentRefused(f"{what} that are not fit for everybody, and those are not made here.")
+        raise ContentRefused(f"{what} makes pictures that are not fit for everybody, and those are not made here.")
     if not who.adult:
-        raise ContentRefused(f"{what} that are not fit for everybody; those are made only {PLACES}.")
+        raise ContentRefused(
+            f"{what} makes pictures that are not fit for everybody; those are made in age-restricted channels only."
+        )
 
 
 def _require_nobody(entries: Sequence[CatalogEntry]) -> None:
     person = next((entry for entry in entries if entry.real_person), None)
     if person is not None:
-        raise ContentRefused(f"{person.name} shows a real person, who is never drawn so that it is not for everybody.")
+        name = person.public_name
+        raise ContentRefused(f"{name} shows a real person, who is drawn only so that it is for everybody.")

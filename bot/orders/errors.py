@@ -9,6 +9,7 @@
     ├── CellUnknown     a cell that the job's sheet does not have
     ├── Forbidden       not for this person, or not in this place
     ├── ContentRefused  a word, an adapter or a picture that is not drawn or shown in this place
+    ├── NameTaken       another adapter there is called so already
     ├── Closing         the bot is ending or an admin has closed the line; nothing new is taken
     └── StorageError    what was asked could not be written down, and nothing of it was
         ├── StorageBusy     something else holds the database; it will be free again
@@ -54,6 +55,10 @@ class Forbidden(OrderError):
 
 class ContentRefused(OrderError):
     """A word, an adapter or a picture that is not drawn or shown in this place."""
+
+
+class NameTaken(OrderError):
+    """Another adapter there is called so already."""
 
 
 class Closing(OrderError):

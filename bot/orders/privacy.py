@@ -25,12 +25,6 @@ LOOK_EVERY = 0.1  # seconds
 ROWS = 2000  # in one JSON file
 MOST_PARTS = 10
 OVERHEAD = 512  # bytes of a zip for one file, names and all
-ABOUT = """This is everything that the bot holds about you.
-
-Each .json file is one table of its database, under the table's name; times are UTC. pictures/ holds the pictures that
-you have made and are still kept, sent/ those that you sent along, adapters/ and previews/ the adapters that you have
-added and their sample pictures. Passwords or the like there are none. `/privacy delete` removes all of it.
-"""
 
 
 class Cancels(Protocol):
@@ -84,12 +78,12 @@ class Privacy:
         await self._store.people.forget(who.member_id, shared)
 
     @asynccontextmanager
-    async def export(self, who: Who, most: int) -> AsyncIterator[Export]:
-        """Everything the bot holds of this person, in zip files of at most `most` bytes."""
+    async def export(self, who: Who, most: int, about: str = "") -> AsyncIterator[Export]:
+        """Everything the bot holds of this person, in zip files of at most `most` bytes. `about` says what is what."""
         with tempfile.TemporaryDirectory(prefix="loraloom-export-") as name:
             folder = Path(name)
             records = await self._store.people.records(who.member_id)
-            items = await asyncio.to_thread(_documents, records, folder)
+            items = await asyncio.to_thread(_documents, records, folder, about)
             items += await self._sent(who.member_id, folder)
             paths = await self._store.people.files(who.member_id)
             items += [_Item(f"{path.parent.name}/{path.name}", path, path.stat().st_size) for path in paths]
@@ -117,9 +111,9 @@ class Privacy:
         return items
 
 
-def _documents(records: Mapping[str, Sequence[Mapping[str, Any]]], folder: Path) -> list[_Item]:
-    """The tables as JSON files in the folder."""
-    texts = {"about.txt": ABOUT}
+def _documents(records: Mapping[str, Sequence[Mapping[str, Any]]], folder: Path, about: str) -> list[_Item]:
+    """The tables as JSON files in the folder, and what they are."""
+    texts = {"about.txt": about} if about else {}
     for table, rows in records.items():
         for start in range(0, max(1, len(rows)), ROWS):
             name = f"{table}.json" if len(rows) <= ROWS else f"{table}-{start // ROWS + 1}.json"
@@ -148,7 +142,8 @@ def _zipped(items: Iterable[_Item], folder: Path, most: int) -> Export:
             packed.append([])
         room[place] -= needed
         packed[place].append(item)
-    return Export(tuple(_written(part, folder / f"part-{i + 1}.zip") for i, part in enumerate(packed)), tuple(left_out))
+    parts = tuple(_written(part, folder / f"loraloom-{place + 1}.zip") for place, part in enumerate(packed))
+    return Export(parts, tuple(left_out))
 
 
 def _written(items: Iterable[_Item], target: Path) -> Path:

@@ -161,6 +161,7 @@ class Job:
     message_id: int | None = None
     channel_id: int | None = None  # where message_id is
     mature: bool = False  # not fit for everybody, by its words, its adapters, or the safety checker
+    credits: tuple[Credit, ...] = ()  # of the adapters that it draws with
 
     @property
     def request(self) -> Request:
@@ -189,6 +190,18 @@ class Queue:
     running: int
     mine: tuple[tuple[Job, Ticket], ...]
     left: float | None = None  # seconds of drawing that the asker may still order today
+
+
+@dataclass(frozen=True, slots=True)
+class Credit:
+    """Whose work an adapter of a job is. `name` is what the job calls it; `advice` a sentence where its weight is not
+    one that its owner recommends, else "".
+    """
+
+    name: str
+    by: str
+    license: str
+    advice: str = ""
 
 
 class Triggers(StrEnum):
@@ -236,6 +249,38 @@ class CatalogEntry:
     def short_id(self) -> str:
         """What commands carry in place of the name: "#12"; `read_short_id` is the inverse."""
         return f"#{self.id}"
+
+    @property
+    def public_name(self) -> str:
+        """What may stand where others read it: its name, or its short id as long as it is one person's alone."""
+        return self.short_id if self.visibility == "private" else self.name
+
+    @property
+    def maker(self) -> str:
+        """Whose work it is: as its owner or its source has said, else as the file says; "" where nobody has."""
+        return self.credit or self.info.author
+
+    @property
+    def terms(self) -> str:
+        """Its licence, from where `maker` is."""
+        return self.license or self.info.license
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The trigger words that are added to a prompt that does not hold them."""
+        return {Triggers.NONE: (), Triggers.CHOSEN: self.chosen, Triggers.ALL: self.info.triggers}[self.triggers]
+
+    def advice(self, weight: float) -> str:
+        """A sentence where its owner recommends other weights than this one; "" for 0, which is without it."""
+        low = self.least is not None and weight < self.least
+        high = self.most is not None and weight > self.most
+        if weight == 0 or not (low or high):
+            return ""
+        if self.least is None or self.most is None:
+            span = f"at least {self.least:g}" if self.most is None else f"at most {self.most:g}"
+        else:
+            span = f"{self.least:g} to {self.most:g}"
+        return f"{self.public_name} is at {weight:g}; {span} is recommended."
 
 
 class Shared(StrEnum):

@@ -8,7 +8,7 @@ import io
 import os
 import shutil
 import tempfile
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -74,24 +74,20 @@ class AdapterFolder:
         return self.folder / sha256[:2] / f"{sha256}.safetensors"
 
     async def add(self, source: Path, sha256: str) -> None:
-        """The folder holds a copy of `source`, which has this hash."""
+        """The folder holds a copy of `source`, which has this hash. `remove` is the inverse."""
         await asyncio.to_thread(self._add, source, sha256)
 
-    def set_aside(self, sha256: str) -> Path | None:
-        """The file is found under its hash no longer; gives where it is now, for whoever removes it or puts it back."""
-        path = self.path(sha256)
-        aside = path.with_name(f".{path.name}.gone")
-        try:
-            path.replace(aside)
-        except FileNotFoundError:
-            return None
-        return aside
+    async def remove(self, hashes: Iterable[str]) -> None:
+        """The folder holds none of these files."""
+        await asyncio.to_thread(self._remove, tuple(hashes))
 
-    def keep_only(self, hashes: Collection[str]) -> None:
-        """The folder holds no file but these."""
-        for path in [path for path in self.folder.glob("??/*") if path.is_file()]:
-            if path.name.removesuffix(".safetensors") not in hashes:
-                path.unlink()
+    async def kept(self) -> frozenset[str]:
+        """The hash of every file in the folder."""
+        return await asyncio.to_thread(lambda: frozenset(path.stem for path in self.folder.glob("??/*.safetensors")))
+
+    def _remove(self, hashes: tuple[str, ...]) -> None:
+        for sha256 in hashes:
+            self.path(sha256).unlink(missing_ok=True)
 
     def _add(self, source: Path, sha256: str) -> None:
         path = self.path(sha256)

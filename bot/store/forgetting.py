@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import InstrumentedAttribute
 
 from ..orders.values import Shared
 from .catalog import PRIVATE
@@ -41,7 +42,9 @@ async def forget_rows(session: AsyncSession, member_id: int, shared: Shared) -> 
     jobs = frozenset(await session.scalars(select(JobRow.id).where(JobRow.member_id == member_id)))
     mine = [EntryRow.owner_id == member_id]
     if shared is not Shared.CREDITED:
-        await _drop_credit(session, member_id)
+        await _drop_words(session, member_id, EntryRow.credit)
+    if shared is Shared.REMOVED:
+        await _drop_words(session, member_id, EntryRow.description)
     if shared is not Shared.REMOVED:
         stay = update(EntryRow).where(*mine, EntryRow.visibility != PRIVATE)
         await session.execute(stay.values(owner_id=None))
@@ -59,13 +62,13 @@ async def forget_rows(session: AsyncSession, member_id: int, shared: Shared) -> 
     return Left(jobs, samples, hashes)
 
 
-async def _drop_credit(session: AsyncSession, member_id: int) -> None:
-    """The person's entries have no credit line, nor forks that took it over from them."""
-    own = (await session.execute(select(EntryRow.id, EntryRow.credit).where(EntryRow.owner_id == member_id))).all()
-    lines = {entry.id: entry.credit for entry in own if entry.credit}
-    forks = select(EntryRow.id, EntryRow.credit, EntryRow.forked_from).where(EntryRow.forked_from.in_(lines))
-    same = [fork.id for fork in await session.execute(forks) if fork.credit == lines[fork.forked_from]]
-    await session.execute(update(EntryRow).where(EntryRow.id.in_([*lines, *same])).values(credit=""))
+async def _drop_words(session: AsyncSession, member_id: int, column: InstrumentedAttribute[str]) -> None:
+    """The person's entries say nothing in that column, nor do forks that took it over from them."""
+    own = await session.execute(select(EntryRow.id, column).where(EntryRow.owner_id == member_id, column != ""))
+    said = {row[0]: row[1] for row in own}
+    forks = select(EntryRow.id, EntryRow.forked_from, column).where(EntryRow.forked_from.in_(said))
+    same = [fork for fork, original, words in await session.execute(forks) if words == said[original or 0]]
+    await session.execute(update(EntryRow).where(EntryRow.id.in_([*said, *same])).values({column: ""}))
 
 
 async def _drop_reports(session: AsyncSession, member_id: int, jobs: frozenset[str], entries: list[int]) -> None:
@@ -80,12 +83,15 @@ async def _drop_reports(session: AsyncSession, member_id: int, jobs: frozenset[s
 
 
 async def _drop_files(session: AsyncSession, hashes: set[str]) -> tuple[str, ...]:
-    """Files that no entry shows any more have no row; a ban of any of them says its hash in place of a name."""
+    """Files that no entry shows any more say nothing of themselves, as long as they are kept for the sake of others: of
+    a job that draws with one, or of the quarantine. A ban of any of them says its hash in place of a name.
+    """
     files = (await session.scalars(select(FileRow).where(FileRow.sha256.in_(hashes)))).all()
     banned = BanRow.hash.in_([value for file in files for value in (file.sha256, file.tensor_sha256)])
     await session.execute(update(BanRow).where(banned).values(name=func.substr(BanRow.hash, 1, 12)))
     unseen = (FileRow.sha256.in_(hashes), FileRow.sha256.not_in(select(EntryRow.sha256)))
-    return tuple(await session.scalars(delete(FileRow).where(*unseen).returning(FileRow.sha256)))
+    silent = {"name": "", "title": "", "author": "", "license": "", "triggers": [], "more": {}}
+    return tuple(await session.scalars(update(FileRow).where(*unseen).values(silent).returning(FileRow.sha256)))
 
 
 async def _drop_judgements(session: AsyncSession, member_id: int) -> None:

@@ -15,6 +15,7 @@ from engine import Request, Result
 
 from ..orders.errors import QueueFull, QuotaSpent
 from ..orders.values import UNFINISHED, Bounds, Job, JobState, Order, Page, StoredPicture, Who
+from .credits import credits_of
 from .database import Database
 from .files import PictureFolder
 from .models import EntryRow, JobRow, PictureRow
@@ -34,7 +35,7 @@ def utc_now() -> datetime:
 class JobRows:
     """Jobs by id. A method that gives a bool gives False when somebody else changed the job first.
 
-    Lists of jobs come without the pictures that their drawing started from.
+    Lists of jobs come without the pictures that their drawing started from, and without credits.
     """
 
     def __init__(self, database: Database, pictures: PictureFolder, now: Callable[[], datetime] = utc_now) -> None:
@@ -47,7 +48,10 @@ class JobRows:
     async def get(self, job_id: str) -> Job | None:
         async with self._database.read() as session:
             row = await session.get(JobRow, job_id, options=_SENT)
-            return None if row is None else self._job(row, row.image, row.mask)
+            if row is None:
+                return None
+            job = self._job(row, row.image, row.mask)
+            return replace(job, credits=await credits_of(session, job.request, job.order.who))
 
     async def exists(self, job_id: str) -> bool:
         """False once the job's member has been forgotten."""

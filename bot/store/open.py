@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -12,10 +13,12 @@ from pathlib import Path
 
 from engine import BUILTIN_ADAPTERS, builtin_adapter
 
+from ..orders.errors import NameTaken
 from .audit import Audit
 from .backup import copy_database
 from .catalog import EVERYONE, Catalog
 from .database import Database, database_url
+from .entries import Entries
 from .files import AdapterFolder, PictureFolder
 from .integrity import check, newest
 from .jobs import JobRows, utc_now
@@ -24,6 +27,8 @@ from .migrate import upgrade
 from .people import People
 from .questions import Questions
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class Store:
@@ -31,6 +36,7 @@ class Store:
 
     jobs: JobRows
     catalog: Catalog
+    entries: Entries
     audit: Audit
     questions: Questions
     people: People
@@ -48,7 +54,10 @@ class Store:
     async def adopt_builtins(self) -> None:
         """The engine's built-in adapters are in everyone's catalog, once each."""
         for name in BUILTIN_ADAPTERS:
-            await self.catalog.add(builtin_adapter(name), name, visibility=EVERYONE)
+            try:
+                await self.catalog.add(builtin_adapter(name), name, visibility=EVERYONE)
+            except NameTaken:  # by a member, before a version came with it
+                log.warning("The built-in adapter %s is not in the catalog: its name is somebody's", name)
 
 
 @asynccontextmanager
@@ -71,9 +80,10 @@ async def open_store(
         try:
             jobs, catalog = JobRows(connections, pictures, now), Catalog(connections, adapters, now)
             audit, questions = Audit(connections, now), Questions(connections, now)
-            people = People(connections, data, pictures, adapters, audit, now)
+            people = People(connections, data, pictures, adapters, catalog, audit, now)
             await people.catch_up()
-            yield Store(jobs, catalog, audit, questions, people, adapters.folder, connections)
+            entries = Entries(connections, catalog, data / "previews", now)
+            yield Store(jobs, catalog, entries, audit, questions, people, adapters.folder, connections)
         finally:
             await connections.aclose()
 

@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from ..orders.errors import StorageError
 from ..orders.values import Holdings, Shared
 from .audit import Audit
-from .catalog import PRIVATE
+from .catalog import PRIVATE, Catalog
 from .database import Database
 from .files import AdapterFolder, PictureFolder
 from .forgetting import forget_rows
@@ -28,7 +28,6 @@ from .models import (
     Base,
     EntryRow,
     FavouriteRow,
-    FileRow,
     JobRow,
     OriginRow,
     PersonRow,
@@ -82,12 +81,14 @@ class People:
         folder: Path,
         pictures: PictureFolder,
         adapters: AdapterFolder,
+        catalog: Catalog,
         audit: Audit,
         now: Callable[[], datetime],
     ) -> None:
         self._database = database
         self._folder = folder
         self._pictures, self._adapters, self._previews = pictures, adapters, folder / "previews"
+        self._catalog = catalog
         self._audit = audit
         self._now = now
         self._tombstones = Tombstones(folder)
@@ -176,7 +177,7 @@ class People:
             members = await _everybody(session)
         found = await asyncio.to_thread(self._tombstones.matched, pending, members)
         await self._carry_out(found)
-        await self._sweep_adapters()
+        await self._catalog.sweep()
         await self._compact()
         if found:
             log.info("Forgot %d people again, who were in this database but had asked to be forgotten", len(found))
@@ -189,7 +190,7 @@ class People:
                 left = await forget_rows(session, member_id, stone.shared)
                 await self._audit.forget(session, member_id)
                 await asyncio.to_thread(self._unlink, left.jobs, left.samples)  # a crash here: rows and stone are there
-            await self._drop_adapters(left.hashes)
+            await self._catalog.sweep(left.hashes)
 
     async def _done(self, stones: Collection[Tombstone]) -> None:
         async with self._database.write() as session:
@@ -208,25 +209,6 @@ class People:
             copy.unlink(missing_ok=True)
         for aside in self._folder.parent.glob(f"{self._folder.name}.before-*"):
             log.warning("%s still holds somebody who asked to be forgotten; delete it when you can", aside)
-
-    async def _drop_adapters(self, hashes: Collection[str]) -> None:
-        """Files that no entry shows any more. One that is added again at this moment is put back, or copied anew."""
-        for sha256 in hashes:
-            aside = await asyncio.to_thread(self._adapters.set_aside, sha256)
-            if aside is None:
-                continue
-            async with self._database.read() as session:
-                again = await session.scalar(select(EntryRow.id).where(EntryRow.sha256 == sha256).limit(1))
-            if again is None:
-                await asyncio.to_thread(aside.unlink)
-            else:
-                await asyncio.to_thread(aside.replace, self._adapters.path(sha256))
-
-    async def _sweep_adapters(self) -> None:
-        """No adapter file is left that a crash has kept from being removed. Only while nobody adds one."""
-        async with self._database.read() as session:
-            known = set(await session.scalars(select(FileRow.sha256)))
-        await asyncio.to_thread(self._adapters.keep_only, known)
 
     async def _compact(self) -> None:
         """No byte of what was deleted is left in the database's files."""

@@ -45,7 +45,8 @@ class Tombstones:
         stone = Tombstone(secrets.token_hex(8), _digest(salt, member_id), shared)
         with self._path.open("a" if known else "w", encoding="ascii") as file:
             # a line that a crash has cut short ends here, and is none
-            file.write(f"\n{stone.mark} {stone.digest} {stone.shared}\n" if known else _first(salt, stone))
+            file.write("\n" if known else f"salt {salt}\n")
+            file.write(" ".join((stone.mark, stone.digest, stone.shared)) + "\n")
             file.flush()
             os.fsync(file.fileno())
         return stone
@@ -68,10 +69,6 @@ class Tombstones:
 
     def _lines(self) -> list[str]:
         return self._path.read_text(encoding="ascii").splitlines() if self._path.is_file() else []
-
-
-def _first(salt: str, stone: Tombstone) -> str:
-    return f"salt {salt}\n{stone.mark} {stone.digest} {stone.shared}\n"
 
 
 def _digest(salt: str, member_id: int) -> str:

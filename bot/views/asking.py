@@ -12,6 +12,7 @@ import discord
 
 from engine import Request
 
+from ..language import say
 from ..orders import Order, Press, Ticket, Who
 from ..replies import PROVISIONAL
 from .cards import Card, note, queued
@@ -75,7 +76,7 @@ async def place(interaction: Interaction, ordering: Coroutine[Any, Any, Ticket])
     await asyncio.wait({recording}, timeout=PATIENCE)
     try:
         if not recording.done():
-            await _answer(interaction, note("One moment…"))
+            await _answer(interaction, note(say("One moment…")))
             interaction.extras[PROVISIONAL] = True
         ticket = await recording
         message_id = await _answer(interaction, queued(ticket))

@@ -104,10 +104,10 @@ async def _use(server: Server) -> tuple[list[Interaction], list[Interaction]]:
         await server.message_with(lambda m: m in mine[-1].messages and _drawn(m), PATIENCE)
     server.next_answer("* /interactions/*", 500)
     mine.append(await server.slash("history", user=server.bob))
-    mine.append(await server.acknowledged(await server.slash("lora info", name=ADAPTER, user=server.bob)))
+    mine.append(await server.acknowledged(await server.slash("lora info", adapter=ADAPTER, user=server.bob)))
     link = f"http://example.org/drop/{DROP}"
     for name in (ADAPTER, f"{ADAPTER}x", ADAPTER[:8], link):
-        theirs.append(await server.acknowledged(await server.slash("lora info", name=name[:100])))
+        theirs.append(await server.acknowledged(await server.slash("lora info", adapter=name[:100])))
         asked = await server.slash("imagine", prompt=f"a house <lora:{name}:1>", lora=name, steps=1)
         theirs.append(await server.acknowledged(asked))
     for command in ("lora list", "queue", "history"):

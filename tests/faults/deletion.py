@@ -196,6 +196,7 @@ async def _fork(store: Store, entry_id: int, who: Who) -> None:
                 created_at=NOW,
                 uses=0,
                 credit=row.credit,
+                description=row.description,
                 forked_from=row.id,
             )
         )

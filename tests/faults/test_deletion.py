@@ -14,7 +14,6 @@ from bot.orders import Shared
 from bot.store import Store, back_up, database, open_store, restore
 from bot.store.models import Base
 from bot.store.people import rows_of
-from tests.fakes import adapter_file
 
 from .deletion import CANARY_ID, OTHER_ID, canary, fill, found, ordered
 
@@ -130,30 +129,6 @@ async def test_the_list_of_the_forgotten_names_nobody_and_survives_a_torn_line(t
     ]
     async with open_store(None, data) as store:
         assert len(await _stones(store)) == 2
-
-
-async def test_an_adapter_added_at_the_moment_it_is_removed_is_kept(tmp_path: Path) -> None:
-    """Whoever adds the same file while its last owner is forgotten has it."""
-    data = tmp_path / "data"
-    async with open_store(None, data) as store:
-        file = adapter_file(tmp_path / "ink.safetensors")
-        entry = await store.catalog.add(file, "ink", visibility="private", owner_id=CANARY_ID)
-        real = store.people._adapters.set_aside
-
-        def meanwhile(sha256: str) -> Path | None:
-            with closing(sqlite3.connect(data / "loraloom.db")) as other:
-                other.execute("PRAGMA foreign_keys=OFF")
-                other.execute(
-                    "insert into catalog_entries (name, folded, scope, owner_id, visibility, sha256, created_at, uses) "
-                    "values ('ink', 'ink', 'private:2', 2, 'private', ?, '2026-01-01 00:00:00', 0)",
-                    (sha256,),
-                )
-                other.commit()
-            return real(sha256)
-
-        object.__setattr__(store.people._adapters, "set_aside", meanwhile)
-        await store.people.forget(CANARY_ID, Shared.REMOVED)
-        assert (store.adapters_folder / entry.info.sha256[:2] / f"{entry.info.sha256}.safetensors").is_file()
 
 
 async def _power_cut(self: object) -> None:
