@@ -22,7 +22,7 @@ from .compose import Parts, open_parts
 from .config import BotConfig
 from .jobs import Runner
 from .language import Languages, unsaid
-from .orders import Forbidden, Orders, Privacy, Shelf
+from .orders import Forbidden, Models, Orders, Oversight, Privacy, SettingsDesk, Shelf, Stock, Who
 from .orders.rights import require_command
 from .replies import answer_error
 from .views import asking
@@ -35,14 +35,18 @@ log = logging.getLogger(__name__)
 DRAIN = 30.0  # seconds that what is being drawn has to end before the bot does
 RESTARTING = unsaid("The bot is about to restart. What is in line stays there; order again in a minute.")
 EXTENSIONS = (
+    "bot.cogs.adapter",
+    "bot.cogs.admin",
     "bot.cogs.imagine",
     "bot.cogs.grid",
     "bot.cogs.history",
     "bot.cogs.lora",
     "bot.cogs.metadata",
+    "bot.cogs.model",
     "bot.cogs.privacy",
     "bot.cogs.queue",
     "bot.views.adapter_deeds",
+    "bot.cogs.settings",
     "bot.views.deeds",
 )
 
@@ -117,11 +121,28 @@ class Bot(commands.Bot):
     def shelf(self) -> Shelf:
         return self._opened.shelf
 
+    @property
+    def settings(self) -> SettingsDesk:
+        return self._opened.settings
+
+    @property
+    def models(self) -> Models:
+        return self._opened.models
+
+    @property
+    def stock(self) -> Stock:
+        return self._opened.stock
+
+    @property
+    def oversight(self) -> Oversight:
+        return self._opened.oversight
+
     async def setup_hook(self) -> None:
         self._parts = await self._open.enter_async_context(
             open_parts(self.config, DiscordPoster(self, self.languages), self._fleet)
         )
         await self.tree.set_translator(CommandTranslator())
+        self.languages.choice = self._language
         for extension in EXTENSIONS:
             await self.load_extension(extension)
         self.owners |= await self._owners()
@@ -132,6 +153,10 @@ class Bot(commands.Bot):
     async def speak_to(self, interaction: asking.Interaction) -> None:
         """Whatever answers this interaction from here on is in the language of whoever made it."""
         await self.languages.speak_to(asking.who(interaction))
+
+    async def _language(self, who: Who) -> str | None:
+        """What this person, or the place they are in, has chosen."""
+        return (await self.settings.of(who)).language
 
     async def _owners(self) -> frozenset[int]:
         """Whom Discord names as the application's owners: a person, or the members of its team who may govern it."""

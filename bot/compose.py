@@ -14,7 +14,7 @@ from engine import Fleet, LocalFleet, Scheduler
 from .config import BotConfig
 from .jobs import Runner
 from .jobs.poster import Poster
-from .orders import Content, Gate, Orders, Privacy, Shelf
+from .orders import Allowed, Content, Gate, Models, Orders, Oversight, Privacy, SettingsDesk, Shelf, Stock
 from .store import Store, open_store
 
 log = logging.getLogger(__name__)
@@ -30,6 +30,10 @@ class Parts:
     runner: Runner
     privacy: Privacy
     shelf: Shelf
+    settings: SettingsDesk
+    models: Models
+    stock: Stock
+    oversight: Oversight
 
 
 @asynccontextmanager
@@ -39,17 +43,27 @@ async def open_parts(config: BotConfig, poster: Poster, fleet: Fleet | None = No
     async with open_store(None, config.folder) as store:
         await store.adopt_builtins()
         folders = (*config.engine.adapter_folders, store.adapters_folder)
-        local = replace(config.engine, adapter_folders=folders)
-        gate = Gate(store, content=Content(config.content.words))
-        runner = Runner(store, fleet or LocalFleet(local), Scheduler(), poster, gate=gate, model=config.engine.model)
-        orders = Orders(store, runner, config.limits.bounds, cells=config.limits.grid_cells, gate=gate)
+        await store.settings.of()  # in memory from here on
+        added = await store.stock.models()
+        local = replace(config.engine, adapter_folders=folders, models={**added, **config.engine.models})
+        fleet = fleet or LocalFleet(local)
+        models = Models(store, fleet, config.engine, added)
+        settings = SettingsDesk(store, config.limits.bounds, config.engine.model, models.names)
+        gate = Gate(store, (Allowed(settings),), content=Content(config.content.words, settings))
+        runner = Runner(store, fleet, Scheduler(), poster, gate=gate, model=config.engine.model)
+        bounds, cells = config.limits.bounds, config.limits.grid_cells
+        orders = Orders(store, runner, bounds, cells=cells, gate=gate, settings=settings)
+        stock = Stock(store, fleet, orders)
+        runner.on_change = stock.look
         pruning = asyncio.create_task(_prune_daily(store, config.data.keep_pictures_days), name="pruning")
         try:
-            yield Parts(orders, runner, Privacy(store, runner), Shelf(store))
+            privacy, oversight = Privacy(store, runner), Oversight(store, orders, runner)
+            yield Parts(orders, runner, privacy, Shelf(store), settings, models, stock, oversight)
         finally:
             pruning.cancel()
             await asyncio.wait({pruning})
             await runner.aclose()
+            await stock.aclose()
 
 
 async def _prune_daily(store: Store, days: int) -> None:

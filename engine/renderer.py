@@ -21,7 +21,17 @@ from .adapters.family import family_of_pipeline
 from .adapters.file import Adapter, read_adapter
 from .adapters.peft import PeftMixer
 from .config import BUILTIN, EngineConfig
-from .errors import AdapterError, Cancelled, DeviceLost, EngineError, ModelNotFound, OutOfMemory
+from .errors import (
+    AdapterError,
+    BadRequest,
+    Cancelled,
+    DeviceLost,
+    EngineError,
+    ModelError,
+    ModelNotFound,
+    ModelUnreadable,
+    OutOfMemory,
+)
 from .folders import Wildcards, embedding_files
 from .grid import Grid, described
 from .infotext import write_infotext
@@ -156,16 +166,43 @@ class Renderer:
 
         Raises AdapterError; then nothing is pinned.
         """
-        found = self._adapter(adapter)
-        self._model.mixer.prepare(found)
-        self._files.pin(found.info.sha256)
-        self._factors.pin(found.info.sha256)
-        return found.info.sha256
+        sha256 = self.load(adapter)
+        self._files.pin(sha256)
+        self._factors.pin(sha256)
+        return sha256
 
     def unpin(self, sha256: str) -> None:
         """The adapter may leave like any other."""
         self._files.unpin(sha256)
         self._factors.unpin(sha256)
+
+    def load(self, adapter: AdapterUse) -> str:
+        """The adapter is in memory, prepared for the model that is loaded. Gives its sha256. Raises AdapterError."""
+        found = self._adapter(adapter)
+        self._model.mixer.prepare(found)
+        return found.info.sha256
+
+    def unload(self, sha256: str) -> None:
+        """Nothing of the adapter is in memory, nor in the weights. Raises BadRequest for one that is pinned."""
+        if sha256 in self._files.pins:
+            raise BadRequest("This adapter is pinned; unpin it first.")
+        if sha256 in self._merged:
+            self._set_mix([])
+        self._model.mixer.drop(sha256)
+        self._files.drop(sha256)
+
+    def add_model(self, name: str, source: str) -> None:
+        """A request may name this base model; `remove_model` is the inverse."""
+        self._config = replace(self._config, models={**self._config.models, name: source})
+
+    def remove_model(self, name: str) -> None:
+        """There is no base model of that name. Raises BadRequest for the default one."""
+        if name == self._config.model:
+            raise BadRequest(f"{name} is the default base model of this engine.")
+        if name == self._model.name:
+            self._use_model("")
+        models = {known: source for known, source in self._config.models.items() if known != name}
+        self._config = replace(self._config, models=models)
 
     def _run(self, request: Request, emit: Emit, cancelled: Callable[[], bool], began: float) -> Result:
         self._use_model(request.model)
@@ -326,7 +363,7 @@ class Renderer:
             self._mix, self._merged = None, frozenset()
             self._factors.clear()
             try:
-                self._model = self._load(wanted)
+                self._model = self._load_asked(wanted)
             except BaseException:
                 self._model = self._load(self._config.model)
                 raise
@@ -343,6 +380,14 @@ class Renderer:
         painter = Painter(pipeline, self._device, self._dtype, family=family, preview_every=every)
         safety = load_safety(self._config.safety, source, self._device, self._dtype)
         return _Model(name, pipeline, painter, mixer, family, {"": Vae(pipeline.vae)}, safety)
+
+    def _load_asked(self, name: str) -> _Model:
+        """As `_load`, for somebody whose business it is not where this machine keeps its files."""
+        try:
+            return self._load(name)
+        except ModelError as error:
+            log.error("the base model %s cannot be used: %s", name, error)
+            raise ModelUnreadable(f"The base model {name} cannot be loaded.") from error
 
     def _vae(self, name: str) -> Vae:
         """The VAE of that name, loaded when it is first asked for and kept while the base model is."""

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .config import EngineConfig
 from .errors import Cancelled, DeviceLost, EngineError, EngineFault
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from .renderer import Renderer
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 FAULT = "Something broke while drawing; it is not your fault. The people who run this bot find the details in its log."
 WATCH_EVERY = 1.0  # seconds
 STALLED_GPU, STALLED_CPU = 30.0, 300.0  # seconds in which a step is done, unless the configuration says otherwise
@@ -46,8 +47,8 @@ GONE = "The machine that was asked is gone; try again."
 class _Errand:
     """Something that the renderer does between two attempts."""
 
-    act: Callable[[Renderer], str]
-    done: asyncio.Future[str]
+    act: Callable[[Renderer], object]
+    done: asyncio.Future[Any]
 
 
 class LocalFleet:
@@ -59,7 +60,7 @@ class LocalFleet:
         self._id = WorkerId(f"local-{secrets.token_hex(4)}")
         self._work: queue.SimpleQueue[Attempt | _Errand | None] = queue.SimpleQueue()
         self._out: dict[tuple[str, int], threading.Event] = {}  # what is with the worker, and whether to stop it
-        self._errands: set[asyncio.Future[str]] = set()
+        self._errands: set[asyncio.Future[Any]] = set()
         self._events: asyncio.Queue[Event | None] = asyncio.Queue()
         self._holds = Holds(model="", family="")
         self._closing = False
@@ -105,11 +106,19 @@ class LocalFleet:
         return await self._send(worker, lambda renderer: renderer.pin(adapter))
 
     async def unpin(self, worker: WorkerId, sha256: str) -> None:
-        def act(renderer: Renderer) -> str:
-            renderer.unpin(sha256)
-            return sha256
+        await self._send(worker, lambda renderer: renderer.unpin(sha256))
 
-        await self._send(worker, act)
+    async def load(self, worker: WorkerId, adapter: AdapterUse) -> str:
+        return await self._send(worker, lambda renderer: renderer.load(adapter))
+
+    async def unload(self, worker: WorkerId, sha256: str) -> None:
+        await self._send(worker, lambda renderer: renderer.unload(sha256))
+
+    async def add_model(self, worker: WorkerId, name: str, source: str) -> None:
+        await self._send(worker, lambda renderer: renderer.add_model(name, source))
+
+    async def remove_model(self, worker: WorkerId, name: str) -> None:
+        await self._send(worker, lambda renderer: renderer.remove_model(name))
 
     async def broken(self) -> str:
         assert self._broken is not None, "the fleet has been started"
@@ -133,10 +142,10 @@ class LocalFleet:
         if self._pump is not None:
             await self._pump
 
-    async def _send(self, worker: WorkerId, act: Callable[[Renderer], str]) -> str:
+    async def _send(self, worker: WorkerId, act: Callable[[Renderer], T]) -> T:
         if self._closing or worker not in self.workers():
             raise EngineFault(GONE)
-        done: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._errands.add(done)
         done.add_done_callback(self._errands.discard)
         self._work.put(_Errand(act, done))
@@ -195,7 +204,7 @@ class LocalFleet:
             self._holds = holds or self._holds
             self._events.put_nowait(event)
 
-    def _fulfil(self, errand: _Errand, outcome: str | EngineError, holds: Holds) -> None:
+    def _fulfil(self, errand: _Errand, outcome: object, holds: Holds) -> None:
         """On the event loop: whoever sent the errand hears how it went."""
         self._holds = holds
         if isinstance(outcome, EngineError):
@@ -246,7 +255,7 @@ class LocalFleet:
             return Failed(*key, "EngineFault", FAULT)
 
 
-def _run_errand(renderer: Renderer, errand: _Errand) -> str | EngineError:
+def _run_errand(renderer: Renderer, errand: _Errand) -> object:
     try:
         return errand.act(renderer)
     except EngineError as error:

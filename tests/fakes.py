@@ -108,6 +108,7 @@ class FakeFleet:
         self.attempts: list[Attempt] = []  # every attempt ever dispatched
         self._out: dict[str, Attempt] = {}
         self._on_event: OnEvent | None = None
+        self.models: dict[str, str] = {}  # that were added
         self.reason = ""  # why the worker never comes back
         self._down = asyncio.Event()
 
@@ -129,12 +130,30 @@ class FakeFleet:
             await self._end(Dropped(job, attempt))
 
     async def pin(self, worker: WorkerId, adapter: AdapterUse) -> str:
-        sha256 = adapter.sha256 or adapter.name
+        sha256 = await self.load(worker, adapter)
         self.holds = replace(self.holds, pinned=self.holds.pinned | {sha256})
         return sha256
 
     async def unpin(self, worker: WorkerId, sha256: str) -> None:
         self.holds = replace(self.holds, pinned=self.holds.pinned - {sha256})
+
+    async def load(self, worker: WorkerId, adapter: AdapterUse) -> str:
+        sha256 = adapter.sha256 or adapter.name
+        self.holds = replace(self.holds, gpu=self.holds.gpu | {sha256}, ram=self.holds.ram | {sha256})
+        return sha256
+
+    async def unload(self, worker: WorkerId, sha256: str) -> None:
+        self.holds = replace(self.holds, gpu=self.holds.gpu - {sha256}, ram=self.holds.ram - {sha256})
+
+    async def add_model(self, worker: WorkerId, name: str, source: str) -> None:
+        self.models[name] = source
+
+    async def remove_model(self, worker: WorkerId, name: str) -> None:
+        self.models.pop(name, None)
+
+    async def switch(self, model: str, family: str = "built-in") -> None:
+        """The worker has loaded another base model, as it does for a request that names one."""
+        self.holds = replace(self.holds, model=model, family=family, gpu=frozenset())
 
     async def broken(self) -> str:
         await self._down.wait()

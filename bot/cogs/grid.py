@@ -8,7 +8,7 @@ from discord import app_commands
 from discord.app_commands import Range, Transform
 from discord.ext import commands
 
-from engine import Axis, Grid, Request
+from engine import Axis, Grid
 
 from ..views import asking
 from ..views.grid import Answer, ask
@@ -41,25 +41,25 @@ class GridCog(commands.Cog):
         prompt: Range[str, 1, 6000],
         x: Transform[Axis, AxisText],
         y: Transform[Axis | None, AxisText] = None,
-        negative: Range[str, 0, 6000] = "",
+        negative: Range[str, 0, 6000] | None = None,
         lora: Transform[str | None, AdapterName] = None,
         weight: Range[float, -10.0, 10.0] | None = None,
-        model: Transform[str, ModelName] = "",
+        model: Transform[str | None, ModelName] = None,
         size: Transform[tuple[int, int] | None, Size] = None,
-        steps: Range[int, 1, 150] = 20,
+        steps: Range[int, 1, 150] | None = None,
         cfg: Range[float, 0.0, 50.0] | None = None,
-        sampler: Transform[str, SamplerName] = "DDIM",
+        sampler: Transform[str | None, SamplerName] = None,
         schedule: Transform[str, ScheduleName] = "",
         seed: Range[int, 0, 4294967295] | None = None,
     ) -> None:
         orders, who = interaction.client.orders, asking.who(interaction)
-        request = Request(
-            prompt=prompt,
+        settings = await interaction.client.settings.of(who)
+        request = settings.request(
+            prompt,
             negative=negative,
             adapters=(await orders.use(who, lora, weight),) if lora else (),
             model=model,
-            width=size and size[0],
-            height=size and size[1],
+            size=size,
             steps=steps,
             cfg=cfg,
             sampler=sampler,

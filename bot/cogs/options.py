@@ -8,11 +8,13 @@ from typing import Any
 
 import aiohttp
 import discord
+from babel import Locale
 from discord import app_commands
 
-from engine import BUILTIN, SAMPLERS, SCHEDULES, Axis, BadRequest, ImageUnreadable, ModelNotFound, read_axis
+from engine import SAMPLERS, SCHEDULES, Axis, BadRequest, ImageUnreadable, ModelNotFound, read_axis
 
-from ..orders import CatalogEntry
+from ..language import NAME, answering, available, named
+from ..orders import CatalogEntry, SettingRefused
 from ..views import asking
 from ..views.text import shortened, weight
 
@@ -29,7 +31,6 @@ _SIZES = {  # what each family was trained at, or bears well; width and height i
 }
 _USUAL_SIZES = ("512x512", "512x768", "768x512", "512x640", "640x512", "640x640")  # SD 1.5
 _AXES = ("seed: 1-4", "steps: 10, 20, 30", "cfg: 3-9 (+2)", "sampler: DDIM, Euler a", "prompt: red, blue, green")
-
 Choice = app_commands.Choice[str]
 
 
@@ -133,20 +134,32 @@ def _adapter_choices(entries: Sequence[CatalogEntry]) -> list[Choice]:
     ]
 
 
-class ModelName(app_commands.Transformer):
-    """The name of a base model from the configuration."""
+class KnownModel(app_commands.Transformer):
+    """The name of a base model, whether it may be drawn with here or not."""
 
     async def transform(self, interaction: discord.Interaction[Any], value: str, /) -> str:
         name = value.strip()
-        if interaction.client.config.engine.source_of(name) is None:
+        if name not in interaction.client.models.names():
             raise ModelNotFound(f"There is no model called {name[:50]!r} here; choose one that is offered.")
         return name
 
     async def autocomplete(  # type: ignore[override]
         self, interaction: discord.Interaction[Any], value: str, /
     ) -> list[Choice]:
-        names = dict.fromkeys([BUILTIN, *interaction.client.config.engine.models])
+        names = await self._offered(interaction)
         return _choices([name for name in names if value.strip().casefold() in name.casefold()])
+
+    async def _offered(self, interaction: discord.Interaction[Any]) -> Sequence[str]:
+        names: Sequence[str] = interaction.client.models.names()
+        return names
+
+
+class ModelName(KnownModel):
+    """The name of a base model; offered are those that may be drawn with here."""
+
+    async def _offered(self, interaction: discord.Interaction[Any]) -> Sequence[str]:
+        settings = await interaction.client.settings.of(asking.who(interaction))
+        return settings.models or ()
 
 
 class SamplerName(app_commands.Transformer):
@@ -169,6 +182,40 @@ class ScheduleName(app_commands.Transformer):
 
     async def transform(self, interaction: discord.Interaction[Any], value: str, /) -> str:
         return value
+
+
+class LanguageName(app_commands.Transformer):
+    """One of the languages that members can be answered in, as a locale; offered by their own names."""
+
+    async def transform(self, interaction: discord.Interaction[Any], value: str, /) -> str:
+        if value not in _languages():
+            raise SettingRefused(f"{value[:20]!r} is no language that is spoken here; choose one that is offered.")
+        return value
+
+    async def autocomplete(  # type: ignore[override]
+        self, interaction: discord.Interaction[Any], value: str, /
+    ) -> list[Choice]:
+        offered = {locale: Locale.parse(locale, sep="-").get_display_name() or locale for locale in _languages()}
+        return [app_commands.Choice(name=name, value=locale) for locale, name in offered.items()][:OFFERED]
+
+
+class SettingName(app_commands.Transformer):
+    """One of the settings, offered as its option is called."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names = names
+
+    async def transform(self, interaction: discord.Interaction[Any], value: str, /) -> str:
+        if value not in self._names:
+            raise SettingRefused(f"There is no setting called {value[:50]!r} here; choose one that is offered.")
+        return value
+
+    async def autocomplete(  # type: ignore[override]
+        self, interaction: discord.Interaction[Any], value: str, /
+    ) -> list[Choice]:
+        labels = {name: named(name, answering(), NAME) or name for name in self._names}
+        typed = value.strip().casefold()
+        return [app_commands.Choice(name=label, value=name) for name, label in labels.items() if typed in label]
 
 
 class VaeName(app_commands.Transformer):
@@ -228,3 +275,7 @@ async def read_image(interaction: asking.Interaction, image: discord.Attachment)
         return await image.read()
     except (discord.HTTPException, aiohttp.ClientError, OSError) as error:
         raise ImageUnreadable("Your picture could not be fetched from Discord; send it once more.") from error
+
+
+def _languages() -> tuple[str, ...]:
+    return ("en-US", *available())

@@ -25,9 +25,9 @@ class PrivacyCog(commands.GroupCog, name="privacy", description="What the bot ho
         await interaction.response.defer(ephemeral=True, thinking=True)
         about = say(
             "This is everything that the bot holds of you. Each .json file is one table of its database; times are "
-            "UTC. pictures/ are those that you have made and are still kept, sent/ those that you sent along, adapters/ "
-            "and previews/ the adapters that you have added and their sample pictures. `/privacy delete` removes all "
-            "of it."
+            "UTC. pictures/ are those that you have made and are still kept, sent/ those that you sent along, "
+            "adapters/ and previews/ the adapters that you have added and their sample pictures. `/privacy delete` "
+            "removes all of it."
         )
         most = max(interaction.filesize_limit, SMALLEST) - ROOM
         async with interaction.client.privacy.export(asking.who(interaction), most, about) as export:

@@ -85,6 +85,7 @@ class Runner:
         self._outbox = Outbox(store, poster, sleep, gate=self._gate)
         self._model = model  # what is drawn with where the request names none
         self._families: dict[str, str] = {}  # of the models that workers held so far
+        self.on_change: Callable[[], None] = lambda: None  # what workers hold may be other than before
         self._clock = clock
         self._runs: dict[str, _Run] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -100,6 +101,7 @@ class Runner:
         for job in await self._jobs.untold():
             await self._take_up(job)
         self._serving = asyncio.create_task(self._serve(), name="jobs")
+        self.on_change()
 
     async def broken(self) -> str:
         """Waits until nothing can be drawn in this process any more, and gives the reason."""
@@ -295,6 +297,7 @@ class Runner:
             del self._runs[event.job]
             self._wake.set()
             self._note_families()
+            self.on_change()
             self._spawn(event.job, self._conclude(run, run.job, event))
 
     def _show(self, run: _Run, job: Job, progress: Progress) -> None:

@@ -27,6 +27,7 @@ FOR_OWNERS = (
     *("bot/store/people", "bot/store/tombstones", "bot/orders/screen", "engine/pipeline/safety"),
 )
 ONLY_SENTENCES = (  # beside sentences these hold names, which only look like parts of one
+    *("bot/orders/governing", "bot/orders/models", "bot/orders/oversight", "bot/orders/stock", "bot/store/stock"),
     *("bot/orders/rights", "bot/importing/network", "bot/importing/values", "bot/importing/drop"),
     *("engine/adapters/claims", "engine/adapters/naming", "engine/infotext/names", "engine/infotext/grammar"),
     *(
@@ -39,7 +40,8 @@ ONLY_SENTENCES = (  # beside sentences these hold names, which only look like pa
 )
 WORDS = (  # what sentences put in by a variable
     *("prompt", "negative prompt", "picture", "mask", "schedule", "noise source", "emphasis", "base model", "VAE"),
-    *("this server", "this bot", "embeddings {0}", "model", "version", "workflow", "prompt graph"),
+    *("name", "alias", "tag", "trigger word", "description", "credit", "licence"),
+    *("this server", "this bot", "embeddings {0}", "model", "adapter", "version", "workflow", "prompt graph"),
 )
 
 _PROSE = re.compile(r"[A-Za-z]{2}[A-Za-z'’]*[,:;]? \(?[a-z]|[a-z]{2} \{|\} [a-z]{2}|\. [A-Z]")

@@ -16,16 +16,23 @@ from .errors import (
     OrderError,
     QueueFull,
     QuotaSpent,
+    SettingRefused,
     StorageBusy,
     StorageError,
     StorageFull,
     TooLate,
 )
 from .gate import Gate, Rule
+from .governing import Allowed, SettingsChange, SettingsDesk
+from .models import BaseModel, Models
+from .oversight import AuditPage, Oversight, Overview
 from .privacy import Export, Privacy
 from .replay import Replay
 from .screen import Words
+from .settings import InForce, Level, Settings
 from .shelf import Sharing, Shelf
+from .shown import shown_to
+from .stock import Held, Placed, Stats, Stock, Worker
 from .values import (
     AuditEntry,
     Bounds,
@@ -47,7 +54,10 @@ from .values import (
 )
 
 __all__ = [
+    "Allowed",
     "AuditEntry",
+    "AuditPage",
+    "BaseModel",
     "Bounds",
     "CatalogEntry",
     "CellUnknown",
@@ -62,16 +72,23 @@ __all__ = [
     "Gallery",
     "Gate",
     "Holdings",
+    "Held",
+    "InForce",
     "Job",
     "JobState",
     "JobUnknown",
+    "Level",
     "Line",
     "NameTaken",
+    "Models",
     "NotInMix",
     "Order",
     "OrderError",
     "Orders",
+    "Oversight",
+    "Overview",
     "Page",
+    "Placed",
     "Press",
     "Price",
     "Privacy",
@@ -86,6 +103,12 @@ __all__ = [
     "Sharing",
     "Shelf",
     "Show",
+    "SettingRefused",
+    "Settings",
+    "SettingsChange",
+    "SettingsDesk",
+    "Stats",
+    "Stock",
     "StorageBusy",
     "StorageError",
     "StorageFull",
@@ -96,4 +119,6 @@ __all__ = [
     "Who",
     "Words",
     "Wish",
+    "Worker",
+    "shown_to",
 ]

@@ -131,14 +131,16 @@ class Adapters:
         if not theirs or not family or theirs == family:
             return
         others = [other.name for other in await self._catalog.likenesses(who, entry, family)]
-        instead = f" Made for it are {_listed(others, 'and')}." if others else ""
-        raise AdapterMismatch(f"{entry.public_name} was made for {theirs}; this base model is {family}.{instead}")
+        sentence = f"{entry.public_name} was made for {theirs}; this base model is {family}."
+        if others:
+            sentence += f" Made for it: {', '.join(others)}."
+        raise AdapterMismatch(sentence)
 
     async def _missing(self, who: Who, name: str) -> CatalogEntry:
         """Raises AdapterNotFound with names like it, but for private ones: the sentence may stand in a channel."""
         like = await self._catalog.search(who, name[:_SHOWN], None, SUGGESTED, mature=who.adult, private=False)
         names = [entry.name for entry in like]
-        hint = f" Did you mean {_listed(names, 'or')}?" if names else " /lora list shows the ones you can use."
+        hint = f" Did you mean {' or '.join(names)}?" if names else " /lora list shows the ones you can use."
         raise AdapterNotFound(f"There is no adapter called {name[:_SHOWN]!r} here.{hint}")
 
 
@@ -158,11 +160,6 @@ def with_words(prompt: str, words: Sequence[str]) -> str:
 
 def _holds(prompt: str, word: str) -> bool:
     return re.search(rf"(?<!\w){re.escape(word)}(?!\w)", prompt, re.IGNORECASE) is not None
-
-
-def _listed(names: Sequence[str], last: str) -> str:
-    """ "a", "a or b", "a, b or c"."""
-    return f" {last} ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def _add(mix: dict[str, AdapterUse], use: AdapterUse) -> None:

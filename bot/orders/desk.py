@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -12,7 +12,9 @@ from engine import AdapterUse, ImageUnreadable, Reading, Request
 from .adapters import Adapters
 from .errors import CellUnknown, Closing, JobUnknown, NotInMix, StorageError, StorageFull, TooLate
 from .gate import Gate
+from .governing import SettingsDesk
 from .replay import Replay, replay
+from .shown import shown_to
 from .values import Bounds, CatalogEntry, Job, Order, Page, Press, Price, Queue, Ticket, Who
 
 if TYPE_CHECKING:
@@ -44,19 +46,32 @@ class Orders:
     """Every method is one thing a member can ask for. `cells` is how many cells a grid may have."""
 
     def __init__(
-        self, store: Store, line: Line, bounds: Bounds | None = None, *, cells: int = 36, gate: Gate | None = None
+        self,
+        store: Store,
+        line: Line,
+        bounds: Bounds | None = None,
+        *,
+        cells: int = 36,
+        gate: Gate | None = None,
+        settings: SettingsDesk | None = None,
     ) -> None:
         self._store = store
         self._gate = gate or Gate(store)
         self._adapters = Adapters(store.catalog)
         self._line = line
         self._bounds = bounds or Bounds()
+        self._settings = settings
         self._cells = cells
         self._closed = ""  # why nothing new is taken
 
     def close(self, sentence: str) -> None:
         """Orders are refused with this sentence. `open` is the inverse."""
         self._closed = sentence
+
+    @property
+    def closed(self) -> str:
+        """The sentence with which orders are refused; "" while they are taken."""
+        return self._closed
 
     def open(self) -> None:
         self._closed = ""
@@ -76,11 +91,11 @@ class Orders:
         if self.room() < LEAST_ROOM:
             raise StorageFull("The disk of the bot is almost full, so nothing new is drawn until its owner makes room.")
         request, entries = await self._resolved(order.request, order.who)
-        order = replace(order, request=request)
+        order, bounds = replace(order, request=request), await self._bounds_of(order.who)
         charge = self._line.price(request)
         entry_ids = {entry.id for entry in entries}
         mature = await self._gate.content.mature(request, entries)
-        job = await self._store.jobs.record(order, self._bounds, charge=charge, entry_ids=entry_ids, mature=mature)
+        job = await self._store.jobs.record(order, bounds, charge=charge, entry_ids=entry_ids, mature=mature)
         advice = filter(None, (_advice(request, entry) for entry in entries))
         notes = (*job.request.notes, *advice)
         return replace(self._line.ticket(job), notes=notes, left=await self._left(order.who))
@@ -90,7 +105,8 @@ class Orders:
         request, _ = await self._resolved(request, who)
         mine = await self._store.jobs.unfinished(who.member_id)
         pictures = len(request.grid) if request.grid else request.count
-        return Price(pictures, self._line.estimate(request), len(mine), self._bounds.per_member)
+        bounds = await self._bounds_of(who)
+        return Price(pictures, self._line.estimate(request), len(mine), bounds.per_member)
 
     async def cell(self, job_id: str, press: Press, place: int) -> Ticket:
         """One cell of one's own grid is ordered as a picture of its own; `place` counts row by row from 0."""
@@ -142,7 +158,8 @@ class Orders:
 
     async def history(self, who: Who, page: int = 1) -> Page:
         """One page of one's own jobs, newest first; a page past the end is the last one."""
-        return await self._store.jobs.history(who.member_id, page, size=PAGE)
+        found = await self._store.jobs.history(who.member_id, page, size=PAGE)
+        return replace(found, jobs=_shown(found.jobs, who))
 
     async def open_job(self, job_id: str, who: Who) -> Job:
         """One's own job. Someone else's and one that never was raise the same JobUnknown."""
@@ -157,7 +174,7 @@ class Orders:
 
     async def queue(self, who: Who) -> Queue:
         """The line as it is now, with one's own unfinished jobs."""
-        mine = await self._store.jobs.unfinished(who.member_id)
+        mine = _shown(await self._store.jobs.unfinished(who.member_id), who)
         tickets = tuple((job, self._line.ticket(job)) for job in mine)
         return Queue(self._line.waiting, self._line.running, tickets, await self._left(who))
 
@@ -183,8 +200,12 @@ class Orders:
 
     async def _left(self, who: Who) -> float | None:
         """Seconds of drawing that this person may still order today; None without limit."""
-        allowance = self._bounds.allowance(who.roles)
+        allowance = (await self._bounds_of(who)).allowance(who.roles)
         return None if allowance is None else max(0.0, allowance - await self._store.jobs.spent(who.member_id))
+
+    async def _bounds_of(self, who: Who) -> Bounds:
+        """The configuration's bounds, or the stricter ones of this place."""
+        return self._bounds if self._settings is None else (await self._settings.of(who)).within(self._bounds)
 
     async def _governed(self, job_id: str, who: Who) -> Job:
         """A job that is one's own, or of the server in which one is a moderator."""
@@ -199,10 +220,17 @@ class Orders:
 
     async def _resolved(self, request: Request, who: Who) -> tuple[Request, tuple[CatalogEntry, ...]]:
         """The request as it would be drawn, and the entries of its adapters, admitted by every rule."""
+        if not request.model and self._settings is not None:
+            request = replace(request, model=(await self._settings.of(who)).model or "")
         family = self._line.family(request.model)
         request, entries = await self._adapters.resolved(request, who, family, self._cells)
         await self._gate.admit(request, entries, who)
         return request, entries
+
+
+def _shown(jobs: Iterable[Job], who: Who) -> tuple[Job, ...]:
+    """Those of the jobs that this person may know of, as they may see them."""
+    return tuple(job for job in (shown_to(job, who) for job in jobs) if job is not None)
 
 
 def _unknown() -> JobUnknown:

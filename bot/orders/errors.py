@@ -10,6 +10,7 @@
     ├── Forbidden       not for this person, or not in this place
     ├── ContentRefused  a word, an adapter or a picture that is not drawn or shown in this place
     ├── NameTaken       another adapter there is called so already
+    ├── SettingRefused  a setting that cannot be, or that a wider level does not allow
     ├── Closing         the bot is ending or an admin has closed the line; nothing new is taken
     └── StorageError    what was asked could not be written down, and nothing of it was
         ├── StorageBusy     something else holds the database; it will be free again
@@ -59,6 +60,10 @@ class ContentRefused(OrderError):
 
 class NameTaken(OrderError):
     """Another adapter there is called so already."""
+
+
+class SettingRefused(OrderError):
+    """A setting that cannot be, or that a wider level does not allow."""
 
 
 class Closing(OrderError):

@@ -24,9 +24,9 @@ BROWSING, REMOVING = "browse", "remove"  # kinds of questions
 PAGE = 5  # entries of a gallery's page: what fits a card with a picture each
 SAMPLES = 4
 MAX_WEIGHT = 10.0
-MAX_TAGS, MAX_CHOSEN = 12, 20
+MAX_TAGS, MAX_WORDS = 12, 20
 LENGTHS: Mapping[str, int] = MappingProxyType(  # characters
-    {"name": 60, "alias": 60, "tag": 40, "word": 100, "description": 1000, "credit": 100, "license": 100}
+    {"name": 60, "alias": 60, "tag": 40, "trigger word": 100, "description": 1000, "credit": 100, "licence": 100}
 )
 _UNTAGGABLE = re.compile(r"[:<>]")  # what a tag of a prompt cannot hold in a name
 _SPAN = re.compile(r"\s*(-?\d*\.?\d+)?\s*(?:-|–|—|to|\.\.|\s)\s*(-?\d*\.?\d+)?\s*", re.IGNORECASE)
@@ -95,9 +95,10 @@ class Shelf:
     async def own(self, who: Who, name: str) -> CatalogEntry:
         """One's own entry. Raises AdapterNotFound, or Forbidden where it is somebody else's."""
         entry = await self._adapters.named(who, name)
+        if entry.owner_id is None:
+            raise Forbidden(f"{entry.name} comes with the bot. /lora fork makes one of your own from it.")
         if entry.owner_id != who.member_id:
-            whose = "comes with the bot" if entry.owner_id is None else "is somebody else's"
-            raise Forbidden(f"{entry.name} {whose}, so it stays as it is. /lora fork makes one of your own from it.")
+            raise Forbidden(f"{entry.name} is somebody else's. /lora fork makes one of your own from it.")
         return entry
 
     async def share(self, who: Who, name: str, sharing: Sharing) -> CatalogEntry:
@@ -162,12 +163,20 @@ def read_name(text: str) -> str:
     return name
 
 
-def read_list(text: str, what: str, most: int) -> tuple[str, ...]:
-    """The parts of a text between commas or line breaks, each once. Raises BadRequest: too many, or one too long."""
-    parts = tuple(dict.fromkeys(part for raw in re.split(r"[,;\n]", text) if (part := _line(raw, what))))
-    if len(parts) > most:
-        raise BadRequest(f"{len(parts)} {what}s; {most} is the most.")
-    return parts
+def read_tags(text: str) -> tuple[str, ...]:
+    """The tags of a text, between commas or line breaks, each once. Raises BadRequest."""
+    tags = _parts(text, "tag")
+    if len(tags) > MAX_TAGS:
+        raise BadRequest(f"{len(tags)} tags are too many; {MAX_TAGS} is the most.")
+    return tags
+
+
+def read_words(text: str) -> tuple[str, ...]:
+    """The trigger words of a text, between commas or line breaks, each once. Raises BadRequest."""
+    words = _parts(text, "trigger word")
+    if len(words) > MAX_WORDS:
+        raise BadRequest(f"{len(words)} trigger words are too many; {MAX_WORDS} is the most.")
+    return words
 
 
 def read_span(text: str) -> tuple[float | None, float | None]:
@@ -184,10 +193,11 @@ def read_span(text: str) -> tuple[float | None, float | None]:
 def _checked(entry: CatalogEntry, change: Change) -> Change:
     """What of the change is one. Raises BadRequest."""
     checked: dict[str, Any] = dict(change)
-    for name in ("alias", "description", "credit", "license"):
+    for name, what in (("alias", "alias"), ("credit", "credit"), ("license", "licence")):
         if name in checked:
-            text = checked[name]
-            checked[name] = _text(text, name) if name == "description" else _line(text, name)
+            checked[name] = _line(checked[name], what)
+    if "description" in checked:
+        checked["description"] = _text(checked["description"], "description")
     if "name" in checked:
         checked["name"] = read_name(checked["name"])
     if checked.get("alias"):
@@ -224,6 +234,10 @@ def _there(entry: CatalogEntry | None, name: str) -> CatalogEntry:
     if entry is None:
         raise AdapterNotFound(f"There is no adapter called {name[:100]!r} here.")
     return entry
+
+
+def _parts(text: str, what: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(part for raw in re.split(r"[,;，；、\n]", text) if (part := _line(raw, what))))
 
 
 def _line(text: str, what: str) -> str:

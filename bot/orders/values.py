@@ -39,6 +39,7 @@ class Who:
 
     `moderator` manages messages in that server, `admin` the server itself, `owner` runs this bot. `adult` is whether
     the place is age-restricted, `locale` the language their Discord speaks ("en-US", "zh-CN"; "": not told).
+    `parent_id` is the channel of a thread, None elsewhere.
     """
 
     member_id: int
@@ -51,6 +52,12 @@ class Who:
     owner: bool = False
     adult: bool = False
     locale: str = ""
+    parent_id: int | None = None
+
+    @property
+    def governed_by(self) -> int:
+        """The channel whose settings count here: a thread has none of its own."""
+        return self.parent_id or self.channel_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +72,12 @@ class Bounds:
     in_all: int | None = None
     seconds: float | None = None
     role_seconds: Mapping[int, float | None] = field(default_factory=dict)
+
+    @property
+    def most(self) -> float | None:
+        """Seconds of drawing in a day for whoever may order most."""
+        given = (self.seconds, *self.role_seconds.values())
+        return None if None in given else max(seconds for seconds in given if seconds is not None)
 
     def allowance(self, roles: frozenset[int]) -> float | None:
         """Seconds of drawing in a day for someone with these roles."""
@@ -272,15 +285,14 @@ class CatalogEntry:
 
     def advice(self, weight: float) -> str:
         """A sentence where its owner recommends other weights than this one; "" for 0, which is without it."""
-        low = self.least is not None and weight < self.least
-        high = self.most is not None and weight > self.most
-        if weight == 0 or not (low or high):
+        least, most, name = self.least, self.most, self.public_name
+        if weight == 0 or ((least is None or weight >= least) and (most is None or weight <= most)):
             return ""
-        if self.least is None or self.most is None:
-            span = f"at least {self.least:g}" if self.most is None else f"at most {self.most:g}"
-        else:
-            span = f"{self.least:g} to {self.most:g}"
-        return f"{self.public_name} is at {weight:g}; {span} is recommended."
+        if least is None:
+            return f"{name} is at {weight:g}; at most {most:g} is recommended."
+        if most is None:
+            return f"{name} is at {weight:g}; at least {least:g} is recommended."
+        return f"{name} is at {weight:g}; {least:g} to {most:g} is recommended."
 
 
 class Shared(StrEnum):

@@ -143,11 +143,19 @@ class Catalog:
     # files
 
     async def add(
-        self, path: Path, name: str, *, visibility: str, owner_id: int | None = None, guild_id: int | None = None
+        self,
+        path: Path,
+        name: str,
+        *,
+        visibility: str,
+        owner_id: int | None = None,
+        guild_id: int | None = None,
+        description: str = "",
+        tags: Collection[str] = (),
     ) -> CatalogEntry:
         """The file is kept, and is what the name stands for in its scope, whatever that name stood for before.
 
-        Raises NameTaken where the name is somebody else's there.
+        `description` and `tags` are for an entry that is new. Raises NameTaken where the name is somebody else's there.
         """
         info = await asyncio.to_thread(inspect_adapter, path)
         scope, replaced = scope_of(visibility, owner_id, guild_id), info.sha256
@@ -158,7 +166,8 @@ class Catalog:
                 row = await named_row(session, scope, name)
                 if row is None:
                     row = EntryRow(owner_id=owner_id, guild_id=guild_id, visibility=visibility, scope=scope, uses=0)
-                    row.created_at = self._now()
+                    row.created_at, row.description = self._now(), description
+                    row.tags = [TagRow(tag=tag) for tag in sorted(tags)]
                     session.add(row)
                 elif row.owner_id != owner_id:
                     raise NameTaken(f"There is an adapter called {name!r} already, of somebody else; choose another.")

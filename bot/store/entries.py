@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from ..orders.browsing import Change
 from ..orders.errors import NameTaken
 from ..orders.values import CatalogEntry, Who
-from .catalog import EVERYONE, GUILD, PRIVATE, Catalog, entry_of, named_row, scope_of, seen_by, visible_to
+from .catalog import GUILD, PRIVATE, Catalog, entry_of, named_row, scope_of, seen_by, visible_to
 from .database import Database
 from .models import EntryRow, FavouriteRow, OriginRow, SampleRow, TagRow
 
@@ -22,7 +22,6 @@ _FORKED = (  # what a fork takes over besides its file
     *("alias", "alias_folded", "weight", "least", "most", "trigger_policy", "chosen", "description"),
     *("nsfw", "real_person"),
 )
-_PLACES = {PRIVATE: "among your own adapters", GUILD: "in this server", EVERYONE: "among everyone's adapters"}
 
 
 class Entries:
@@ -153,8 +152,15 @@ async def _require_free(session: AsyncSession, scope: str, name: str, row: Entry
     if row is not None:
         called = called.where(EntryRow.id != row.id)
     if await session.scalar(called.limit(1)) is not None:
-        place = _PLACES[scope.partition(":")[0]]
-        raise NameTaken(f"There is an adapter called {name!r} already {place}; choose another name for this one.")
+        raise NameTaken(_taken(name, scope.partition(":")[0]))
+
+
+def _taken(name: str, visibility: str) -> str:
+    if visibility == PRIVATE:
+        return f"One of your adapters is called {name!r} already; choose another name for this one."
+    if visibility == GUILD:
+        return f"An adapter of this server is called {name!r} already; choose another name for yours."
+    return f"An adapter for everyone is called {name!r} already; choose another name for yours."
 
 
 def _set(row: EntryRow, name: str, value: object) -> None:

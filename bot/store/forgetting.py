@@ -20,7 +20,6 @@ from .models import (
     RatingRow,
     ReportRow,
     SampleRow,
-    SettingsRow,
 )
 
 
@@ -34,7 +33,8 @@ class Left:
 
 
 async def forget_rows(session: AsyncSession, member_id: int, shared: Shared) -> Left:
-    """No row names the person or holds their words, when the session's transaction is committed. The audit is apart.
+    """No row names the person or holds their words, when the session's transaction is committed. The audit and the
+    settings, which are in memory too, are apart.
 
     Entries that they had shared are removed, or stay where they are and are nobody's; whether their credit line stays
     is the person's choice, for forks by others too.
@@ -57,7 +57,6 @@ async def forget_rows(session: AsyncSession, member_id: int, shared: Shared) -> 
     hashes = await _drop_files(session, {entry.sha256 for entry in entries})
     await _drop_judgements(session, member_id)
     await session.execute(delete(QuestionRow).where(QuestionRow.member_id == member_id))
-    await session.execute(delete(SettingsRow).where(SettingsRow.scope == f"member:{member_id}"))
     await session.execute(delete(JobRow).where(JobRow.member_id == member_id))
     return Left(jobs, samples, hashes)
 

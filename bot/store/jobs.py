@@ -62,6 +62,11 @@ class JobRows:
         """The member's jobs that have not come to an end, oldest first."""
         return await self._list(JobRow.member_id == member_id, JobRow.state.in_(UNFINISHED))
 
+    async def unfinished_in(self, guild_id: int | None) -> tuple[Job, ...]:
+        """A server's jobs that have not come to an end, oldest first; None: those of the whole bot."""
+        here = () if guild_id is None else (JobRow.guild_id == guild_id,)
+        return await self._list(*here, JobRow.state.in_(UNFINISHED))
+
     async def untold(self, member_id: int | None = None) -> tuple[Job, ...]:
         """Every job, or every one of a member, who has not seen how it ends: what a restart takes up, oldest first."""
         mine = () if member_id is None else (JobRow.member_id == member_id,)
@@ -266,7 +271,15 @@ class JobRows:
             return tuple(self._job(row) for row in rows)
 
     def _job(self, row: JobRow, image: bytes | None = None, mask: bytes | None = None) -> Job:
-        who = Who(row.member_id, row.member_name, row.guild_id, row.channel_id, adult=row.adult, locale=row.locale)
+        who = Who(
+            row.member_id,
+            row.member_name,
+            row.guild_id,
+            row.channel_id,
+            adult=row.adult,
+            locale=row.locale,
+            parent_id=row.parent_id,
+        )
         request = from_json(row.request, image, mask)
         order = Order(row.interaction_id, row.application_id, row.token, row.asked_at, who, request, row.parent_job)
         return Job(
@@ -317,6 +330,7 @@ def _row(order: Order, charge: float, now: datetime, mature: bool) -> JobRow:
         member_name=order.who.name,
         guild_id=order.who.guild_id,
         channel_id=order.who.channel_id,
+        parent_id=order.who.parent_id,
         request=to_json(order.request),
         image=order.request.image,
         mask=order.request.mask,

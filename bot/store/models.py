@@ -289,6 +289,7 @@ class JobRow(Base):
     member_name: Mapped[str] = mapped_column(String(100))
     guild_id: Mapped[int | None]
     channel_id: Mapped[int]
+    parent_id: Mapped[int | None]  # the channel that the thread `channel_id` is in
     request: Mapped[dict[str, Any]]
     image: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True)
     mask: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True)

@@ -26,8 +26,16 @@ from .lock import locked
 from .migrate import upgrade
 from .people import People
 from .questions import Questions
+from .settings import SettingsRows
+from .stock import StockRows
 
 log = logging.getLogger(__name__)
+
+BUILTIN_WORDS = {  # what the built-in adapters do, and under which tags they are found
+    "ink": ("Black brush on paper, with a red seal. Mixes with light.", ("ink", "monochrome", "style")),
+    "neon": ("Glowing outlines on a dark ground.", ("glow", "style")),
+    "light": ("Warm light from the left and long shadows. Mixes with ink.", ("lighting", "style")),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +48,8 @@ class Store:
     audit: Audit
     questions: Questions
     people: People
+    settings: SettingsRows
+    stock: StockRows
     adapters_folder: Path
     connections: Database
 
@@ -54,8 +64,10 @@ class Store:
     async def adopt_builtins(self) -> None:
         """The engine's built-in adapters are in everyone's catalog, once each."""
         for name in BUILTIN_ADAPTERS:
+            words, tags = BUILTIN_WORDS.get(name, ("", ()))
             try:
-                await self.catalog.add(builtin_adapter(name), name, visibility=EVERYONE)
+                file = builtin_adapter(name)
+                await self.catalog.add(file, name, visibility=EVERYONE, description=words, tags=tags)
             except NameTaken:  # by a member, before a version came with it
                 log.warning("The built-in adapter %s is not in the catalog: its name is somebody's", name)
 
@@ -80,10 +92,11 @@ async def open_store(
         try:
             jobs, catalog = JobRows(connections, pictures, now), Catalog(connections, adapters, now)
             audit, questions = Audit(connections, now), Questions(connections, now)
-            people = People(connections, data, pictures, adapters, catalog, audit, now)
-            await people.catch_up()
             entries = Entries(connections, catalog, data / "previews", now)
-            yield Store(jobs, catalog, entries, audit, questions, people, adapters.folder, connections)
+            settings, stock = SettingsRows(connections, audit, now), StockRows(connections, audit, now)
+            people = People(connections, data, pictures, adapters, catalog, settings, audit, now)
+            await people.catch_up()
+            yield Store(jobs, catalog, entries, audit, questions, people, settings, stock, adapters.folder, connections)
         finally:
             await connections.aclose()
 

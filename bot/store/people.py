@@ -39,6 +39,7 @@ from .models import (
     SettingsRow,
     TagRow,
 )
+from .settings import SettingsRows
 from .tombstones import Tombstone, Tombstones
 
 log = logging.getLogger(__name__)
@@ -82,6 +83,7 @@ class People:
         pictures: PictureFolder,
         adapters: AdapterFolder,
         catalog: Catalog,
+        settings: SettingsRows,
         audit: Audit,
         now: Callable[[], datetime],
     ) -> None:
@@ -89,6 +91,7 @@ class People:
         self._folder = folder
         self._pictures, self._adapters, self._previews = pictures, adapters, folder / "previews"
         self._catalog = catalog
+        self._settings = settings
         self._audit = audit
         self._now = now
         self._tombstones = Tombstones(folder)
@@ -186,6 +189,7 @@ class People:
 
     async def _carry_out(self, found: dict[int, Tombstone]) -> None:
         for member_id, stone in found.items():
+            await self._settings.forget(member_id)
             async with self._database.write() as session:
                 left = await forget_rows(session, member_id, stone.shared)
                 await self._audit.forget(session, member_id)

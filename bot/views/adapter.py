@@ -14,7 +14,7 @@ from ..language import say, say_many
 from ..orders import CatalogEntry, Details, Triggers
 from ..replies import border
 from .cards import Card
-from .text import code, lines, safe, weight
+from .text import code, safe, shortened, weight
 
 TRIGGERS_SHOWN = 12
 ROW = 5  # buttons that Discord shows side by side
@@ -97,7 +97,8 @@ def adapter_card(details: Details, files: Sequence[discord.File], *more: ui.Item
     return Card(
         ui.TextDisplay(_said(details)),
         *pictures,
-        ui.TextDisplay(lines(_facts({**_use(entry), **_file(entry)}), say("And more."), 2000)),
+        ui.TextDisplay("\n".join(_facts(_use(entry)))),
+        ui.TextDisplay(shortened("-# " + " · ".join(_facts(_file(entry))), 1500)),
         ui.TextDisplay("-# " + say("Write {tag} in a prompt.", tag=tag)),
         *_rows(details, more),
     )
@@ -137,15 +138,15 @@ def _said(details: Details) -> str:
 
 def _seen_by(details: Details) -> str:
     names = {"private": say("only you"), "guild": say("this server"), "everyone": say("everyone on this bot")}
-    yours = say(" (yours)") if details.mine and details.entry.visibility != "private" else ""
-    return names[details.entry.visibility] + yours
+    seen = names[details.entry.visibility]
+    return f"{seen} · {say('yours')}" if details.mine and details.entry.visibility != "private" else seen
 
 
 def _use(entry: CatalogEntry) -> dict[str, str]:
     """How to draw with it."""
     known = {entry.least, entry.most} - {None}
     low, high = ("…" if end is None else weight(end) for end in (entry.least, entry.most))
-    span = say(", recommended {low} to {high}", low=low, high=high) if known else ""
+    span = " · " + say("recommended {low} to {high}", low=low, high=high) if known else ""
     added = {
         Triggers.NONE: say("none are added by themselves"),
         Triggers.CHOSEN: say("added by themselves: {words}", words=_words(entry.chosen)),

@@ -11,7 +11,7 @@ from engine import Request
 
 from ..language import say
 from ..orders import CatalogEntry, Change, Ticket, Triggers
-from ..orders.shelf import LENGTHS, MAX_CHOSEN, MAX_TAGS, read_list, read_span
+from ..orders.shelf import LENGTHS, read_span, read_tags, read_words
 from . import asking
 from .adapter import AdapterAction, AdapterButton
 from .cards import Card
@@ -55,7 +55,7 @@ class DrawForm(EntryForm):
 
     async def _ordered(self, interaction: asking.Interaction) -> Ticket:
         orders = interaction.client.orders
-        strength = read_weight("this adapter", self.weight.value) if self.weight.value.strip() else None
+        strength = read_weight(say("this adapter"), self.weight.value) if self.weight.value.strip() else None
         use = await orders.use(asking.who(interaction), self.short_id, strength)
         request = Request(prompt=self.prompt.value, adapters=(use,))
         return await orders.imagine(asking.order(interaction, request))
@@ -74,7 +74,7 @@ class NamingForm(EntryForm):
         change = Change(
             name=self.called.value,
             alias=self.alias.value,
-            tags=read_list(self.tags.value, "tag", MAX_TAGS),
+            tags=read_tags(self.tags.value),
             description=self.description.value,
         )
         await _edit(interaction, self.short_id, change)
@@ -103,10 +103,10 @@ class DrawingForm(EntryForm):
             least=least,
             most=most,
             triggers=Triggers(self.policy.value or Triggers.NONE.value),
-            chosen=read_list(self.chosen.value, "word", MAX_CHOSEN),
+            chosen=read_words(self.chosen.value),
         )
         if self.weight.value.strip():
-            change["weight"] = read_weight("this adapter", self.weight.value)
+            change["weight"] = read_weight(say("this adapter"), self.weight.value)
         await _edit(interaction, self.short_id, change)
 
 
@@ -114,7 +114,7 @@ class RightsForm(EntryForm):
     def __init__(self, entry: CatalogEntry) -> None:
         super().__init__(say("Maker and warnings"), entry)
         self.credit = self.ask(say("Who made it"), "credit", entry.credit, LENGTHS["credit"])
-        self.license = self.ask(say("Its licence"), "license", entry.license, LENGTHS["license"])
+        self.license = self.ask(say("Its licence"), "license", entry.license, LENGTHS["licence"])
         flags = [
             (_NSFW, say("Not for everybody (18+)"), entry.nsfw),
             (_REAL, say("Shows a real person"), entry.real_person),

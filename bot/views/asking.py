@@ -47,6 +47,7 @@ def who(interaction: Interaction) -> Who:
         owner=interaction.user.id in interaction.client.owners,
         adult=is_adult(interaction.channel),
         locale=interaction.locale.value,
+        parent_id=interaction.channel.parent_id if isinstance(interaction.channel, discord.Thread) else None,
     )
 
 

@@ -174,7 +174,8 @@ def _about(entry: CatalogEntry) -> str:
     words = " ".join(code(word, 40) for word in (entry.chosen or entry.info.triggers)[:WORDS_SHOWN])
     tags = " ".join(f"#{safe(tag, 40)}" for tag in entry.tags[:TAGS_SHOWN])
     title = "" if entry.info.title.casefold() == entry.name.casefold() else entry.info.title
-    small = " · ".join(filter(None, (tags, say("words {words}", words=words) if words else "")))
+    maker = say("by {maker}", maker=safe(entry.maker, 40)) if entry.maker else ""
+    small = " · ".join(filter(None, (maker, tags, say("words {words}", words=words) if words else "")))
     lines = [" · ".join(filter(None, facts)), safe(entry.description or title, DESCRIBED), small and f"-# {small}"]
     return "\n".join(filter(None, lines))
 

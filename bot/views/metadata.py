@@ -15,7 +15,7 @@ import aiohttp
 import discord
 from discord import ButtonStyle, ui
 
-from engine import BUILTIN, BadRequest, MetadataUnreadable, Reading, Request, read_infotext
+from engine import BadRequest, MetadataUnreadable, Reading, Request, read_infotext
 
 from ..language import said, say, say_many, unsaid
 from ..orders import Replay, Ticket
@@ -108,8 +108,9 @@ def _adapters(found: Replay) -> list[str]:
 
 
 async def _replayed(interaction: asking.Interaction, reading: Reading) -> Replay:
-    models = (BUILTIN, *interaction.client.config.engine.models)
-    return await interaction.client.orders.replay(reading, asking.who(interaction), models, ())
+    who = asking.who(interaction)
+    models = (await interaction.client.settings.of(who)).models or ()
+    return await interaction.client.orders.replay(reading, who, models, ())
 
 
 async def _ordered(interaction: asking.Interaction) -> Ticket:

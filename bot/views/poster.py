@@ -41,7 +41,11 @@ class DiscordPoster:
         self._languages = languages or Languages()
 
     async def adult(self, job: Job) -> bool:
-        return is_adult(self._bot.get_channel(job.order.who.channel_id))
+        who = job.order.who
+        channel = self._bot.get_channel(who.channel_id)
+        if channel is None and who.parent_id is not None:  # a thread that was archived meanwhile
+            channel = self._bot.get_channel(who.parent_id)
+        return is_adult(channel)
 
     async def progress(self, job: Job, progress: Progress) -> None:
         if not _fresh(job):

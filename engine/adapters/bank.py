@@ -38,6 +38,9 @@ class Mixer(Protocol):
     def prepare(self, adapter: Adapter) -> AdapterReport:
         """What depends on adapter and model alone is done, so that a mix with it costs the switch only."""
 
+    def drop(self, sha256: str) -> None:
+        """Nothing of an adapter that is not in force is kept; `prepare` is the inverse."""
+
     @property
     def text_mix(self) -> TextMix:
         """(sha256, weight) of each adapter in force that changes a text encoder: equal ones encode text alike."""
@@ -98,6 +101,9 @@ class AdapterBank:
 
     def prepare(self, adapter: Adapter) -> AdapterReport:
         return replace(self.bind(adapter).report, name=adapter.name)
+
+    def drop(self, sha256: str) -> None:
+        self.factors.drop(sha256)
 
     def bind(self, adapter: Adapter) -> Bound:
         """The adapter's changes to this model, kept within the budget. Raises AdapterMismatch, AdapterInvalid."""

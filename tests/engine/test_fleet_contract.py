@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -42,6 +43,8 @@ class FakeRenderer:
     def __init__(self, config: EngineConfig) -> None:
         self.threads: set[str] = set()
         self.pins: set[str] = set()
+        self.loaded: set[str] = set()
+        self.models: dict[str, str] = {}
         self.go = threading.Event()
 
     def run(self, request: Request, emit: Emit, cancelled: Callable[[], bool]) -> Result:
@@ -66,7 +69,8 @@ class FakeRenderer:
         return Result(request, (), 0.0)
 
     def holds(self) -> Holds:
-        return Holds("fake", "SD 1.5", ram=frozenset(self.threads), pinned=frozenset(self.pins))
+        ram = frozenset(self.threads | self.loaded)
+        return Holds("fake", "SD 1.5", gpu=frozenset(self.models.items()), ram=ram, pinned=frozenset(self.pins))
 
     def prefetch(self, adapters: Iterable[AdapterUse]) -> None: ...
 
@@ -80,6 +84,25 @@ class FakeRenderer:
 
     def unpin(self, sha256: str) -> None:
         self.pins.discard(sha256)
+
+    def load(self, adapter: AdapterUse) -> str:
+        if adapter.name == "gone":
+            raise AdapterNotFound("No adapter is called 'gone' here.")
+        self.loaded.add(adapter.name)
+        return adapter.name
+
+    def unload(self, sha256: str) -> None:
+        if sha256 in self.pins:
+            raise BadRequest("This adapter is pinned; unpin it first.")
+        self.loaded.discard(sha256)
+
+    def add_model(self, name: str, source: str) -> None:
+        self.models[name] = source
+
+    def remove_model(self, name: str) -> None:
+        if name == "fake":
+            raise BadRequest("fake is the default base model of this engine.")
+        self.models.pop(name, None)
 
 
 class Listener:
@@ -240,6 +263,43 @@ async def test_nobody_waits_for_a_pin_at_a_worker_that_is_gone() -> None:
         assert await waiting == "ink", "it was in the line before the end"
         with pytest.raises(EngineFault, match="gone"):
             await fleet.pin(worker, AdapterUse("ink"))
+
+
+async def test_load_and_unload_are_inverses_between_two_attempts() -> None:
+    """Holds tells of both; what is pinned is not unloaded, and what is not there makes no noise."""
+    async with running() as (fleet, worker, listener):
+        before = fleet.workers()[worker].holds
+        await fleet.dispatch(worker, Attempt("a", 1, Request(prompt="x")))
+        assert await fleet.load(worker, AdapterUse("ink")) == "ink"
+        assert isinstance(ended(listener.events)[0], Done), "after the attempt that was there before"
+        assert "ink" in fleet.workers()[worker].holds.ram
+        await fleet.unload(worker, "ink")
+        await fleet.unload(worker, "ink")
+        assert fleet.workers()[worker].holds == replace(before, ram=frozenset({"gpu"}))
+        with pytest.raises(AdapterNotFound):
+            await fleet.load(worker, AdapterUse("gone"))
+        await fleet.pin(worker, AdapterUse("ink"))
+        with pytest.raises(BadRequest, match="unpin"):
+            await fleet.unload(worker, "ink")
+
+
+async def test_a_model_is_added_and_removed_without_a_restart() -> None:
+    """Inverses; the default one stays."""
+    async with running() as (fleet, worker, _):
+        await fleet.add_model(worker, "other", "owner/name")
+        assert fleet.workers()[worker].holds.gpu == {("other", "owner/name")}
+        await fleet.remove_model(worker, "other")
+        assert fleet.workers()[worker].holds.gpu == frozenset()
+        with pytest.raises(BadRequest, match="default"):
+            await fleet.remove_model(worker, "fake")
+
+
+@pytest.mark.parametrize("errand", ["load", "unload", "add_model", "remove_model"])
+async def test_an_errand_to_a_worker_that_is_gone_is_answered(errand: str) -> None:
+    async with running() as (fleet, _, _):
+        arguments = {"load": (AdapterUse("ink"),), "add_model": ("a", "b")}.get(errand, ("a",))
+        with pytest.raises(EngineFault, match="gone"):
+            await getattr(fleet, errand)(WorkerId("local-old"), *arguments)
 
 
 async def test_a_lost_device_ends_the_fleet_for_good() -> None:

@@ -10,7 +10,7 @@ from discord.ext import commands
 
 from ...language import say
 from ...orders import Change, Sharing, Triggers
-from ...orders.shelf import MAX_CHOSEN, MAX_TAGS, read_list, read_span
+from ...orders.shelf import read_span, read_tags, read_words
 from ...views import asking
 from ...views.adapter_forms import edit_card
 from ...views.cards import note
@@ -110,8 +110,8 @@ class Share(commands.Cog):
             "alias": alias,
             "weight": weight,
             "triggers": policy and Triggers(policy),
-            "chosen": None if words is None else read_list(words, "word", MAX_CHOSEN),
-            "tags": None if tags is None else read_list(tags, "tag", MAX_TAGS),
+            "chosen": None if words is None else read_words(words),
+            "tags": None if tags is None else read_tags(tags),
             "description": description,
             "nsfw": nsfw,
             "real_person": real_person,

@@ -162,7 +162,7 @@ async def test_info_tells_all_that_is_known_and_nobodys_id(tmp_path: Path) -> No
         shown = await w.alice.slash(w.channel, "lora info", adapter=moss.short_id)
         said = texts(shown.response.message)
         for words in (
-            "also called: `green`", "made by: Fern", "licence: CC0", "weight: 0.7, recommended 0.4 to 0.9",
+            "also called: `green`", "made by: Fern", "licence: CC0", "weight: 0.7 · recommended 0.4 to 0.9",
             "tags: #forest", "seen by: this server", "layers: 1 in unet", "rank: 2", "alpha: 2", "<lora:moss:0.7>",
             "none are added by themselves", moss.info.sha256[:12], moss.info.autov3,
         ):  # fmt: skip
@@ -263,7 +263,7 @@ async def test_share_fork_and_favourite_say_what_they_did_and_are_undone(tmp_pat
         assert "forked from: `moss`" in texts(forked.response.message)
         assert "seen by: only you" in texts(forked.response.message)
         taken = await w.bob.slash(w.channel, "lora fork", adapter="moss", name="lichen")
-        assert "called 'lichen' already" in taken.response.content
+        assert "is called 'lichen' already" in taken.response.content
         for keep, words in ((True, "is one of"), (False, "is none of")):
             said = await w.bob.slash(w.channel, "lora favourite", adapter="moss", keep=keep)
             assert words in texts(said.response.message)

@@ -223,8 +223,8 @@ async def test_the_bot_tells_discord_about_every_language(tmp_path: Path) -> Non
 
 def test_names_are_found_apart_from_words() -> None:
     """The option `seed` and the word "seed" may be translated differently."""
-    assert available()["zh-CN"].find("weight", NAME) == "权重"
-    assert available()["zh-CN"].find("weight") is None
+    assert available()["zh-CN"].find("clip_skip", NAME) == "clip跳过层"
+    assert available()["zh-CN"].find("clip_skip") is None
 
 
 def test_sentences_are_collected_with_numbers_for_values() -> None:

@@ -91,8 +91,8 @@ async def test_a_failure_that_was_stored_in_english_is_shown_in_the_askers_langu
 async def test_errors_are_translated_with_what_they_quote(tmp_path: Path, speak: Speak) -> None:
     async with world(tmp_path) as w:
         speak(w.bob, "zh-CN")
-        chinese = await w.bob.slash(w.channel, "lora info", name="inc")
-        english = await w.alice.slash(w.channel, "lora info", name="inc")
+        chinese = await w.bob.slash(w.channel, "lora info", adapter="inc")
+        english = await w.alice.slash(w.channel, "lora info", adapter="inc")
     assert chinese.response.content == "这里没有名为 'inc' 的 LoRA。你是想找 ink 吗？"
     assert english.response.content == "There is no adapter called 'inc' here. Did you mean ink?"
 
@@ -123,7 +123,7 @@ async def test_lists_speak_too(tmp_path: Path, speak: Speak) -> None:
         menu = next(item for item in items(history.response.message) if hasattr(item, "placeholder"))
         assert menu.placeholder == "打开一张…"
         assert "没有等待的任务" in texts((await w.bob.slash(w.channel, "queue")).response.message)
-        assert "触发词" in texts((await w.bob.slash(w.channel, "lora info", name="ink")).response.message)
+        assert "触发词" in texts((await w.bob.slash(w.channel, "lora info", adapter="ink")).response.message)
 
 
 async def test_whoever_presses_is_answered_in_their_language_on_the_card_of_another(

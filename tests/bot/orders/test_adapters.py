@@ -128,9 +128,7 @@ async def test_an_adapter_of_another_family_is_explained_and_others_are_named(
     await put(store, tmp_path, "secret", "private", tags=("forest",))
     with pytest.raises(AdapterMismatch) as refusal:
         await orders.imagine(order(adapters=(AdapterUse(old.short_id),)))
-    assert str(refusal.value) == (
-        "old was made for SD 1.5; this base model is built-in. Made for it are lichen and ember."
-    )
+    assert str(refusal.value) == ("old was made for SD 1.5; this base model is built-in. Made for it: lichen, ember.")
     assert [entry.name for entry in await orders.adapters(who(), "", "built-in")] == ["ember", "lichen", "secret"]
 
 

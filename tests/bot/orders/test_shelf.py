@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bot.orders import CatalogEntry, Change, Forbidden, Sharing, Shelf, Show, TooLate, Triggers, Wish
-from bot.orders.shelf import PAGE, read_list, read_name, read_span
+from bot.orders.shelf import PAGE, read_name, read_span, read_tags, read_words
 from bot.store import Store
 from engine import AdapterNotFound, BadRequest
 from tests.fakes import GUILD, MEMBER, adapter_file, who
@@ -178,7 +178,7 @@ async def test_a_card_shows_in_each_place_what_may_be_seen_there(shelf: Shelf, m
 
 
 def test_lists_and_ranges_are_read_as_people_write_them() -> None:
-    assert read_list(" a, b;c\nb ,", "tag", 9) == ("a", "b", "c")
+    assert read_tags(" a, b;c\nb ，") == ("a", "b", "c")
     for text, span in (
         ("0.4-0.9", (0.4, 0.9)),
         ("0,4 – 0,9", (0.4, 0.9)),
@@ -192,5 +192,7 @@ def test_lists_and_ranges_are_read_as_people_write_them() -> None:
         with pytest.raises(BadRequest):
             read_span(text)
     assert read_name(" My  Ink\u202e ") == "My Ink"
-    with pytest.raises(BadRequest, match="2 is the most"):
-        read_list("a,b,c", "tag", 2)
+    with pytest.raises(BadRequest, match="13 tags are too many; 12 is the most"):
+        read_tags("a,b,c,d,e,f,g,h,i,j,k,l,m")
+    with pytest.raises(BadRequest, match="The trigger word has 101 characters"):
+        read_words("w" * 101)

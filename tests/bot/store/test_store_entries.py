@@ -46,10 +46,10 @@ async def test_a_name_is_there_once_in_every_scope(store: Store, tmp_path: Path)
     theirs = await put(store, tmp_path, "Moss", "guild", 7)
     await store.entries.edit(OTHER, theirs.id, Change(alias="green"))
     mine = await put(store, tmp_path, "moss")
-    with pytest.raises(NameTaken, match="called 'moss' already in this server"):
+    with pytest.raises(NameTaken, match="of this server is called 'moss' already"):
         await store.entries.move(HERE, mine.id, "guild")
     assert await store.catalog.find_id(HERE, mine.id) == mine
-    with pytest.raises(NameTaken, match="among your own"):
+    with pytest.raises(NameTaken, match="One of your adapters"):
         await store.entries.fork(HERE, theirs.id, "MOSS")
     other = await put(store, tmp_path, "lichen", "guild")
     for change in (Change(name="moss"), Change(name="GREEN"), Change(alias="Moss")):
