@@ -53,7 +53,7 @@ async def open_parts(config: BotConfig, poster: Poster, fleet: Fleet | None = No
         runner = Runner(store, fleet, Scheduler(), poster, gate=gate, model=config.engine.model)
         bounds, cells = config.limits.bounds, config.limits.grid_cells
         orders = Orders(store, runner, bounds, cells=cells, gate=gate, settings=settings)
-        stock = Stock(store, fleet, orders)
+        stock = Stock(store, fleet, orders, running=store.running)
         runner.on_change = stock.look
         pruning = asyncio.create_task(_prune_daily(store, config.data.keep_pictures_days), name="pruning")
         try:

@@ -78,6 +78,7 @@ if TYPE_CHECKING:
     from .types import AdapterUse as AdapterUse
     from .types import Attempt as Attempt
     from .types import CacheFigures as CacheFigures
+    from .types import Conduct as Conduct
     from .types import Done as Done
     from .types import Dropped as Dropped
     from .types import Event as Event
@@ -117,7 +118,7 @@ _HOMES = {
     "thread": ("LocalFleet",),
     "types": """
         EMPHASES NOISES SAMPLERS SCHEDULES UPSCALERS
-        AdapterInfo AdapterReport AdapterUse Attempt CacheFigures Done Dropped Event Failed Hires Holds Lost
+        AdapterInfo AdapterReport AdapterUse Attempt CacheFigures Conduct Done Dropped Event Failed Hires Holds Lost
         Picture Progress Request Result Snapshot Stepped WorkerId WorkerView
     """.split(),
     "work": ("cost",),

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .config import EngineConfig
-from .errors import Cancelled, DeviceLost, EngineError, EngineFault
+from .errors import DEFECT, Cancelled, DeviceLost, EngineError, EngineFault
 from .fleet import OnEvent
 from .types import (
     AdapterUse,
@@ -36,10 +36,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-FAULT = "Something broke while drawing; it is not your fault. The people who run this bot find the details in its log."
 WATCH_EVERY = 1.0  # seconds
 STALLED_GPU, STALLED_CPU = 30.0, 300.0  # seconds in which a step is done, unless the configuration says otherwise
 FIRST_STEP = 10  # times as long may pass before the first step: base models and adapters are loaded then
+DEVICE = "the graphics card or its driver failed"
 GONE = "The machine that was asked is gone; try again."
 
 
@@ -220,16 +220,30 @@ class LocalFleet:
         except BaseException as error:  # noqa: BLE001  the border of the GPU thread: it is raised again in `start`
             _tell(loop, _set_exception, ready, error)
             return
-        _tell(loop, ready.set_result, renderer.holds())
+        try:
+            _tell(loop, ready.set_result, renderer.holds())
+            why = self._work_off(loop, renderer)
+        except BaseException:  # the border of the GPU thread: nobody else would hear of its end
+            log.exception("the engine's thread ended")
+            why = "its thread ended in an error"
+        if why:
+            _tell(loop, self._break, why)
+
+    def _work_off(self, loop: asyncio.AbstractEventLoop, renderer: Renderer) -> str:
+        """Everything that comes in, until the end; gives the reason where that is none that was asked for."""
         while (work := self._work.get()) is not None:
             if isinstance(work, _Errand):
-                _tell(loop, self._fulfil, work, _run_errand(renderer, work), renderer.holds())
+                outcome = _run_errand(renderer, work)
+                if isinstance(outcome, DeviceLost):
+                    _tell(loop, _set_exception, work.done, outcome)
+                    return DEVICE
+                _tell(loop, self._fulfil, work, outcome, renderer.holds())
                 continue
             event = self._attempt(loop, renderer, work)
             if isinstance(event, Lost):
-                _tell(loop, self._break, "the graphics card or its driver failed")
-                return  # asking it anything, even how much memory it has, would fail or hang
+                return DEVICE  # asking it anything, even how much memory it has, would fail or hang
             _tell(loop, self._finish, event, renderer.holds())
+        return ""
 
     def _attempt(self, loop: asyncio.AbstractEventLoop, renderer: Renderer, attempt: Attempt) -> Event:
         key = (attempt.job, attempt.attempt)
@@ -249,10 +263,12 @@ class LocalFleet:
             log.exception("attempt %s of job %s broke the device", attempt.attempt, attempt.job)
             return Lost(*key)
         except EngineError as error:
-            return Failed(*key, type(error).__name__, str(error))
+            if isinstance(error, EngineFault):
+                log.warning("attempt %s of job %s broke: %s", attempt.attempt, attempt.job, error, exc_info=error)
+            return Failed(*key, type(error).__name__, str(error), error.conduct)
         except Exception:  # the border of the GPU thread: nothing may end it
             log.exception("attempt %s of job %s broke", attempt.attempt, attempt.job)
-            return Failed(*key, "EngineFault", FAULT)
+            return Failed(*key, "EngineFault", DEFECT)
 
 
 def _run_errand(renderer: Renderer, errand: _Errand) -> object:
@@ -262,7 +278,7 @@ def _run_errand(renderer: Renderer, errand: _Errand) -> object:
         return error
     except Exception:  # the border of the GPU thread: nothing may end it
         log.exception("an errand broke")
-        return EngineFault(FAULT)
+        return EngineFault(DEFECT)
 
 
 def _make_renderer(config: EngineConfig) -> Renderer:

@@ -16,13 +16,14 @@ from pathlib import Path
 import numpy
 from safetensors.numpy import save_file
 
-from bot.jobs import Runner, Undeliverable, Unreachable
+from bot.jobs import Quarantine, Runner, Undeliverable, Unreachable
 from bot.orders import Job, Order, Press, Ticket, Who
 from bot.store import Store, open_store
 from engine import (
     AdapterReport,
     AdapterUse,
     Attempt,
+    Conduct,
     Done,
     Dropped,
     Event,
@@ -173,12 +174,19 @@ class FakeFleet:
         attempt = self._out[job]
         await self.tell(Stepped(job, attempt.attempt, Progress(step, attempt.request.steps, preview)))
 
-    async def finish(self, job: str, *, flagged: bool = False) -> None:
+    async def finish(self, job: str, conduct: tuple[Conduct, ...] = (), *, flagged: bool = False) -> None:
         attempt = self._out[job]
-        await self._end(Done(job, attempt.attempt, result(attempt.request, flagged=flagged)))
+        drawn = result(attempt.request, flagged=flagged)
+        await self._end(Done(job, attempt.attempt, replace(drawn, conduct=conduct)))
 
-    async def fail(self, job: str, sentence: str = "It does not fit.", error: str = "OutOfMemory") -> None:
-        await self._end(Failed(job, self._out[job].attempt, error, sentence))
+    async def fail(
+        self,
+        job: str,
+        sentence: str = "It does not fit.",
+        error: str = "OutOfMemory",
+        conduct: tuple[Conduct, ...] = (),
+    ) -> None:
+        await self._end(Failed(job, self._out[job].attempt, error, sentence, conduct))
 
     async def lose(self, job: str) -> None:
         await self._end(Lost(job, self._out[job].attempt))
@@ -316,12 +324,16 @@ class Bench:
 
 @asynccontextmanager
 async def bench(
-    data: Path, *, fleet: FakeFleet | None = None, poster: FakePoster | None = None
+    data: Path,
+    *,
+    fleet: FakeFleet | None = None,
+    poster: FakePoster | None = None,
+    quarantine: Quarantine | None = None,
 ) -> AsyncIterator[Bench]:
     """A started bench on the data folder; entered again on the same folder it is the bot after a restart."""
     fleet, poster, clock = fleet or FakeFleet(), poster or FakePoster(), FakeClock()
     async with open_store(None, data) as store:
-        runner = Runner(store, fleet, Scheduler(), poster, clock=clock, sleep=clock.sleep)
+        runner = Runner(store, fleet, Scheduler(), poster, quarantine=quarantine, clock=clock, sleep=clock.sleep)
         await runner.start()
         try:
             yield Bench(store, fleet, poster, clock, runner)

@@ -34,6 +34,7 @@ from .shelf import Sharing, Shelf
 from .shown import shown_to
 from .stock import Held, Placed, Stats, Stock, Worker
 from .values import (
+    AdapterRunning,
     AuditEntry,
     Bounds,
     CatalogEntry,
@@ -54,6 +55,7 @@ from .values import (
 )
 
 __all__ = [
+    "AdapterRunning",
     "Allowed",
     "AuditEntry",
     "AuditPage",

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from engine import AdapterInfo, Request
 
+MANY_FAILURES, MANY_PEOPLE = 3, 2  # in 24 hours
+
 
 class JobState(StrEnum):
     """received -> acked -> queued -> running -> rendered -> posting -> posted, or one of the three other ends."""
@@ -169,7 +171,7 @@ class Job:
     finished_at: datetime | None = None
     seconds: float | None = None
     pictures: tuple[StoredPicture, ...] = ()
-    report: tuple[str, ...] = ()  # one line an adapter: "ink: 204 of 204 layers"
+    report: tuple[str, ...] = ()  # one line an adapter, "ink: 204 of 204 layers", and remarks on the drawing
     sentence: str = ""  # why it failed, fit for a member
     message_id: int | None = None
     channel_id: int | None = None  # where message_id is
@@ -321,6 +323,26 @@ def read_short_id(text: str) -> int | None:
     """The id of an entry that is written as `CatalogEntry.short_id`; None for everything else."""
     digits = text.strip()[1:]
     return int(digits) if text.strip().startswith("#") and digits.isascii() and digits.isdecimal() else None
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterRunning:
+    """How drawing with one file goes. Seconds a step are of its mixes and of the same drawings without it, 0 where not
+    known; `failed_lately` of its drawings failed in the last 24 hours, for `people_lately` different people.
+    """
+
+    sha256: str
+    draws: int
+    failures: int
+    seconds_per_step: float = 0.0
+    base_seconds_per_step: float = 0.0
+    failed_lately: int = 0
+    people_lately: int = 0
+
+    @property
+    def failing(self) -> bool:
+        """Whether so many failed, and not for one person alone, that it should not be drawn with."""
+        return self.failed_lately >= MANY_FAILURES and self.people_lately >= MANY_PEOPLE
 
 
 @dataclass(frozen=True, slots=True)

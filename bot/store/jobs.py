@@ -304,9 +304,11 @@ class JobRows:
 
 
 def _report(request: Request, result: Result) -> list[str]:
-    """One line an adapter; one that the engine found by content has its catalog name again."""
+    """One line an adapter, and what else there is to say of the drawing; an adapter that the engine found by content
+    has its catalog name again."""
     names = {use.sha256: use.name for use in request.adapters if use.sha256}
-    return [str(replace(report, name=names.get(report.name, report.name))) for report in result.reports]
+    lines = [str(replace(report, name=names.get(report.name, report.name))) for report in result.reports]
+    return [*lines, *result.remarks]
 
 
 def _without_image(*where: ColumnElement[bool]) -> Update:

@@ -231,7 +231,7 @@ class RunningRow(Base):
     sha256: Mapped[str] = mapped_column(ForeignKey("adapter_files.sha256", ondelete="CASCADE"), primary_key=True)
     draws: Mapped[int]
     failures: Mapped[int]
-    failed_for: Mapped[list[Any]]  # people.id of the last failures
+    failed_for: Mapped[list[Any]]  # [people.id, when] of each failure of the last day
     seconds_per_step: Mapped[float] = mapped_column(Float)
     base_seconds_per_step: Mapped[float] = mapped_column(Float)
     pinned: Mapped[bool]

@@ -20,12 +20,13 @@ from .catalog import EVERYONE, Catalog
 from .database import Database, database_url
 from .entries import Entries
 from .files import AdapterFolder, PictureFolder
+from .holdings import People
 from .integrity import check, newest
 from .jobs import JobRows, utc_now
 from .lock import locked
 from .migrate import upgrade
-from .people import People
 from .questions import Questions
+from .running import Running
 from .settings import SettingsRows
 from .stock import StockRows
 
@@ -48,6 +49,7 @@ class Store:
     audit: Audit
     questions: Questions
     people: People
+    running: Running
     settings: SettingsRows
     stock: StockRows
     adapters_folder: Path
@@ -96,7 +98,19 @@ async def open_store(
             settings, stock = SettingsRows(connections, audit, now), StockRows(connections, audit, now)
             people = People(connections, data, pictures, adapters, catalog, settings, audit, now)
             await people.catch_up()
-            yield Store(jobs, catalog, entries, audit, questions, people, settings, stock, adapters.folder, connections)
+            yield Store(
+                jobs=jobs,
+                catalog=catalog,
+                entries=entries,
+                audit=audit,
+                questions=questions,
+                people=people,
+                running=Running(connections, now),
+                settings=settings,
+                stock=stock,
+                adapters_folder=adapters.folder,
+                connections=connections,
+            )
         finally:
             await connections.aclose()
 

@@ -29,6 +29,9 @@ class PeftMixer:
         weights = ((adapter, w.text if isinstance(w, Weights) else w) for adapter, w in self._mix)
         return tuple((adapter.info.sha256, text) for adapter, text in weights if text and _name(adapter) in known)
 
+    def retreat(self) -> None:
+        """Nothing: PEFT keeps what it has loaded beside the model."""
+
     def set(self, mix: Mix) -> tuple[AdapterReport, ...]:
         """As the bank does. Raises AdapterUnsupported for what PEFT's one weight a model cannot say."""
         for adapter, weight in mix:

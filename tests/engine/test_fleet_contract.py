@@ -16,6 +16,7 @@ from engine import (
     Attempt,
     BadRequest,
     Cancelled,
+    Conduct,
     DeviceLost,
     Done,
     Dropped,
@@ -28,6 +29,7 @@ from engine import (
     LocalFleet,
     Lost,
     ModelNotFound,
+    PictureBroken,
     Progress,
     Request,
     Result,
@@ -55,6 +57,12 @@ class FakeRenderer:
             raise ZeroDivisionError
         if request.prompt == "lose":
             raise DeviceLost("CUDA error: an illegal memory access was encountered")
+        if request.prompt == "blame":
+            error = PictureBroken("ink cannot be drawn with here.")
+            error.conduct = (Conduct("ink", "ab" * 32, fault="It draws nothing."),)
+            raise error
+        if request.prompt == "exit":
+            raise SystemExit(3)
         for step in range(1, request.steps + 1):
             while request.prompt == "hang" and step == 3 and not self.go.is_set():
                 self.go.wait(0.005)  # whatever anybody wants
@@ -77,6 +85,8 @@ class FakeRenderer:
     def pin(self, adapter: AdapterUse) -> str:
         if adapter.name == "break":
             raise ZeroDivisionError
+        if adapter.name == "lose":
+            raise DeviceLost("CUDA error: an illegal memory access was encountered")
         if adapter.name == "gone":
             raise AdapterNotFound("No adapter is called 'gone' here.")
         self.pins.add(adapter.name)
@@ -314,6 +324,43 @@ async def test_a_lost_device_ends_the_fleet_for_good() -> None:
         assert fleet.workers() == {}
     assert isinstance(ended(events)[0], Done)
     assert ended(events)[1:] == [Lost("b", 1), Lost("c", 1), Lost("d", 1)]
+
+
+async def test_a_thread_that_ends_in_any_way_is_no_silent_end(caplog: pytest.LogCaptureFixture) -> None:
+    """Even an exit of the interpreter, asked for by a library, loses what was out and is told."""
+    async with running() as (fleet, worker, listener):
+        await fleet.dispatch(worker, Attempt("a", 1, Request(prompt="exit")))
+        await fleet.dispatch(worker, Attempt("b", 1, Request(prompt="x")))
+        async with asyncio.timeout(5):
+            assert "thread ended" in await fleet.broken()
+        events = await listener.until(lambda events: len(ended(events)) == 2)
+        assert fleet.workers() == {}
+    assert ended(events) == [Lost("a", 1), Lost("b", 1)]
+    assert "SystemExit" in caplog.text
+
+
+async def test_a_device_that_is_lost_while_an_adapter_is_pinned_ends_the_fleet_too() -> None:
+    """Whoever waits for the pin hears it, and what is out is lost."""
+    async with running() as (fleet, worker, listener):
+        await fleet.dispatch(worker, Attempt("a", 1, Request(prompt="slow", steps=2)))
+        pinning = asyncio.create_task(fleet.pin(worker, AdapterUse("lose")))
+        await asyncio.sleep(0.02)
+        await fleet.dispatch(worker, Attempt("b", 1, Request(prompt="x")))
+        with pytest.raises(DeviceLost):
+            await pinning
+        async with asyncio.timeout(5):
+            assert "graphics card" in await fleet.broken()
+        await listener.until(lambda events: len(ended(events)) == 2)
+    assert ended(listener.events)[1] == Lost("b", 1)
+
+
+async def test_who_may_be_to_blame_crosses_the_seam_with_the_failure() -> None:
+    """As values, beside the sentence."""
+    async with running() as (fleet, worker, listener):
+        await fleet.dispatch(worker, Attempt("a", 1, Request(prompt="blame")))
+        (event,) = ended(await listener.until(ended))
+    conduct = (Conduct("ink", "ab" * 32, fault="It draws nothing."),)
+    assert event == Failed("a", 1, "PictureBroken", "ink cannot be drawn with here.", conduct)
 
 
 async def test_an_engine_that_hangs_is_given_up_and_what_it_says_later_counts_for_nothing() -> None:

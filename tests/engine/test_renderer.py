@@ -144,7 +144,7 @@ def test_after_a_cancelled_schedule_the_next_picture_is_as_ever(renderer: Render
 def test_pictures_of_one_batch_can_have_mixes_of_their_own(renderer: Renderer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each is the picture that its seed and its prompt give alone, in the order asked for; tags count by picture."""
     prompts = ("a house <lora:ink:0.8>", "a red flower", "a boat <lora:INK:0.8> <lora:nobody>", "a boat <lora:light>")
-    monkeypatch.setattr("engine.renderer.expanded", lambda request, i, files: replace(request, prompt=prompts[i]))
+    monkeypatch.setattr("engine.draft.expanded", lambda request, i, files: replace(request, prompt=prompts[i]))
     seen: list[Progress] = []
     batch = renderer.run(replace(FAST, count=4), seen.append, lambda: False)
     monkeypatch.undo()

@@ -16,7 +16,7 @@ import numpy
 from safetensors.numpy import save_file
 
 from bot.store import open_store
-from tests.wire.process import BotProcess
+from tests.wire.process import COMMAND, BotProcess
 from tests.wire.server import Server
 from tests.wire.world import Interaction, Message
 
@@ -73,7 +73,7 @@ async def gathered(server: Server, folder: Path, port: int) -> dict[str, dict[st
     async with open_store(None, data) as store:
         file = adapter(folder / "style.safetensors")
         await store.catalog.add(file, ADAPTER, visibility="private", owner_id=server.bob.id)
-    process = BotProcess(server, folder, "--verbose", config=_config(port))
+    process = BotProcess(server, folder, (*COMMAND, "--verbose"), _config(port))
     await process.start()
     mine, theirs = await _use(server)
     await server.ready()

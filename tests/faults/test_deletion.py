@@ -12,8 +12,8 @@ import pytest
 
 from bot.orders import Shared
 from bot.store import Store, back_up, database, open_store, restore
+from bot.store.holdings import rows_of
 from bot.store.models import Base
-from bot.store.people import rows_of
 
 from .deletion import CANARY_ID, OTHER_ID, canary, fill, found, ordered
 
