@@ -23,7 +23,7 @@ from .config import BotConfig
 from .importing import DropServer
 from .jobs import Runner
 from .language import Languages, unsaid
-from .orders import Forbidden, Models, Orders, Oversight, SettingsDesk, Shelf, Stock, Who
+from .orders import Forbidden, Models, Orders, Oversight, Privacy, SettingsDesk, Shelf, Stock, Who
 from .orders.intake import Intake
 from .orders.rights import require_command
 from .replies import answer_error
@@ -46,6 +46,7 @@ EXTENSIONS = (
     "bot.cogs.lora",
     "bot.cogs.metadata",
     "bot.cogs.model",
+    "bot.cogs.privacy",
     "bot.cogs.queue",
     "bot.views.adapter_deeds",
     "bot.cogs.settings",
@@ -110,6 +111,10 @@ class Bot(commands.Bot):
     @property
     def orders(self) -> Orders:
         return self._opened.orders
+
+    @property
+    def privacy(self) -> Privacy:
+        return self._opened.privacy
 
     @property
     def runner(self) -> Runner:

@@ -17,7 +17,7 @@ from .importing import DropServer, Importer, SourceMissing, WatchFolder, open_im
 from .jobs import Runner
 from .jobs.poster import Poster
 from .jobs.samples import Samples
-from .orders import Allowed, Gate, Models, Orders, Oversight, SettingsDesk, Shelf, Stock
+from .orders import Allowed, Content, Gate, Models, Orders, Oversight, Privacy, SettingsDesk, Shelf, Stock
 from .orders.intake import Intake, Sent
 from .store import Store, open_store
 
@@ -33,6 +33,7 @@ class Parts:
     orders: Orders
     runner: Runner
     intake: Intake
+    privacy: Privacy
     shelf: Shelf
     settings: SettingsDesk
     models: Models
@@ -69,7 +70,7 @@ async def open_parts(
         fleet = fleet or LocalFleet(local)
         models = Models(store, fleet, config.engine, added)
         settings = SettingsDesk(store, config.limits.bounds, config.engine.model, models.names)
-        gate = Gate(store, (Allowed(settings),))
+        gate = Gate(store, (Allowed(settings),), content=Content(config.content.words, settings))
         runner = Runner(store, fleet, Scheduler(), poster, gate=gate, model=config.engine.model)
         bounds, cells = config.limits.bounds, config.limits.grid_cells
         orders = Orders(store, runner, bounds, cells=cells, gate=gate, settings=settings)
@@ -88,6 +89,7 @@ async def open_parts(
             orders=orders,
             runner=runner,
             intake=intake,
+            privacy=Privacy(store, runner),
             shelf=Shelf(store),
             settings=settings,
             models=models,

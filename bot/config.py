@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from engine import MAX_CELLS, EngineConfig
 
+from .orders.screen import Words
 from .orders.values import Allotment, Bounds
 
 REAL_TOKEN = re.compile(r"[A-Za-z0-9_-]{23,30}\.[A-Za-z0-9_-]{6,8}\.[A-Za-z0-9_-]{27,50}")
@@ -83,6 +84,20 @@ class Limits:
         roles = {int(role): float(seconds) or None for role, seconds in self.roles.items()}
         day = float(self.seconds_per_day) or None
         return Bounds(self.jobs_per_member, self.jobs_per_server, self.jobs_in_all, day, roles)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """[content]. Words and phrases beside those that are always there: `blocked_words` are drawn nowhere,
+    `mature_words` in age-restricted channels only. Whole words, whatever their case; never parts of others.
+    """
+
+    blocked_words: tuple[str, ...] = ()
+    mature_words: tuple[str, ...] = ()
+
+    @property
+    def words(self) -> Words:
+        return Words(self.blocked_words, self.mature_words)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,6 +191,7 @@ class BotConfig:
     discord: Discord = field(default_factory=Discord)
     data: Data = field(default_factory=Data)
     limits: Limits = field(default_factory=Limits)
+    content: Content = field(default_factory=Content)
     imports: Imports = field(default_factory=Imports)
     drop: Drop = field(default_factory=Drop)
     sandbox: Sandbox = field(default_factory=Sandbox)
@@ -187,6 +203,11 @@ class BotConfig:
     @property
     def folder(self) -> Path:
         return self.data.folder
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What nobody may read anywhere."""
+        return tuple(filter(None, (self.discord.token, self.imports.civitai_token, self.imports.huggingface_token)))
 
 
 def load_config(path: Path | str | None = None) -> BotConfig:

@@ -98,7 +98,7 @@ class Runner:
         self._gate = gate or Gate(store)
         self._fleet = fleet
         self._scheduler = scheduler
-        self._outbox = Outbox(store, poster, sleep)
+        self._outbox = Outbox(store, poster, sleep, gate=self._gate)
         self._model = model  # what is drawn with where the request names none
         self._families: dict[str, str] = {}  # of the models that workers held so far
         self.on_change: Callable[[], None] = lambda: None  # what workers hold may be other than before
@@ -258,8 +258,8 @@ class Runner:
     async def _queue(self, job_id: str) -> None:
         if await self._jobs.queue(job_id):
             job = await self._jobs.get(job_id)
-            assert job is not None, "the row was there a moment ago and is never removed"
-            self._enqueue(job)
+            if job is not None:  # None: its member was forgotten this moment
+                self._enqueue(job)
 
     # taking up
 
@@ -321,7 +321,7 @@ class Runner:
             return
         run = self._runs[waiting.job] = _Run(waiting, worker)
         job = await self._jobs.start(waiting.job)
-        objection = "" if job is None else await self._gate.objection(job)
+        objection = "" if job is None else await self._gate.objection(job, await self._outbox.now(job))
         if job is not None and objection:
             del self._runs[waiting.job]
             await self._fail(job, objection, None)

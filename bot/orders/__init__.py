@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from .browsing import Change, Details, Gallery, Sample, Show, Wish
+from .content import Content, SettingsOf
 from .desk import Line, Orders
 from .errors import (
     CellUnknown,
     Closing,
+    ContentRefused,
     Forbidden,
     JobUnknown,
     NameTaken,
@@ -24,7 +26,9 @@ from .gate import Gate, Rule
 from .governing import Allowed, SettingsChange, SettingsDesk
 from .models import BaseModel, Models
 from .oversight import AuditPage, Oversight, Overview
+from .privacy import Export, Privacy
 from .replay import Replay
+from .screen import Words
 from .settings import InForce, Level, Settings
 from .shelf import Sharing, Shelf
 from .shown import shown_to
@@ -35,6 +39,7 @@ from .values import (
     Bounds,
     CatalogEntry,
     Credit,
+    Holdings,
     Job,
     JobState,
     Order,
@@ -42,6 +47,7 @@ from .values import (
     Press,
     Price,
     Queue,
+    Shared,
     StoredPicture,
     Ticket,
     Triggers,
@@ -59,11 +65,15 @@ __all__ = [
     "CellUnknown",
     "Change",
     "Closing",
+    "Content",
+    "ContentRefused",
+    "Export",
     "Credit",
     "Details",
     "Forbidden",
     "Gallery",
     "Gate",
+    "Holdings",
     "Held",
     "InForce",
     "Job",
@@ -83,11 +93,14 @@ __all__ = [
     "Placed",
     "Press",
     "Price",
+    "Privacy",
     "Queue",
     "QueueFull",
     "QuotaSpent",
     "Replay",
     "Rule",
+    "SettingsOf",
+    "Shared",
     "Sample",
     "Sharing",
     "Shelf",
@@ -106,6 +119,7 @@ __all__ = [
     "TooLate",
     "Triggers",
     "Who",
+    "Words",
     "Wish",
     "Worker",
     "shown_to",

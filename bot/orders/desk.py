@@ -94,7 +94,8 @@ class Orders:
         order, bounds = replace(order, request=request), await self._bounds_of(order.who)
         charge = self._line.price(request)
         entry_ids = {entry.id for entry in entries}
-        job = await self._store.jobs.record(order, bounds, charge=charge, entry_ids=entry_ids)
+        mature = await self._gate.content.mature(request, entries)
+        job = await self._store.jobs.record(order, bounds, charge=charge, entry_ids=entry_ids, mature=mature)
         advice = filter(None, (_advice(request, entry) for entry in entries))
         notes = (*job.request.notes, *advice)
         return replace(self._line.ticket(job), notes=notes, left=await self._left(order.who))
@@ -166,6 +167,10 @@ class Orders:
         if job is None or job.order.who.member_id != who.member_id:
             raise _unknown()
         return job
+
+    async def withheld(self, job: Job, who: Who) -> str:
+        """Why the pictures of one's own job are not shown in the place one is in now; "" where they are."""
+        return await self._gate.withheld(job, who)
 
     async def queue(self, who: Who) -> Queue:
         """The line as it is now, with one's own unfinished jobs."""

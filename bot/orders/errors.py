@@ -8,6 +8,7 @@
     ├── NotInMix        a new weight for an adapter that the job did not use
     ├── CellUnknown     a cell that the job's sheet does not have
     ├── Forbidden       not for this person, or not in this place
+    ├── ContentRefused  a word, an adapter or a picture that is not drawn or shown in this place
     ├── NameTaken       another adapter there is called so already
     ├── ShelfFull       the member has added as many adapters as one person may
     ├── Stopped         an import was stopped before it was done; nothing of it was kept
@@ -53,6 +54,10 @@ class CellUnknown(OrderError):
 
 class Forbidden(OrderError):
     """Not for this person, or not in this place."""
+
+
+class ContentRefused(OrderError):
+    """A word, an adapter or a picture that is not drawn or shown in this place."""
 
 
 class NameTaken(OrderError):

@@ -183,6 +183,7 @@ class Job:
     sentence: str = ""  # why it failed, fit for a member
     message_id: int | None = None
     channel_id: int | None = None  # where message_id is
+    mature: bool = False  # not fit for everybody, by its words, its adapters, or the safety checker
     credits: tuple[Credit, ...] = ()  # of the adapters that it draws with
 
     @property
@@ -302,6 +303,28 @@ class CatalogEntry:
         if most is None:
             return f"{name} is at {weight:g}; at least {least:g} is recommended."
         return f"{name} is at {weight:g}; {least:g} to {most:g} is recommended."
+
+
+class Shared(StrEnum):
+    """What becomes of the adapters that somebody has shared, once the person is forgotten."""
+
+    REMOVED = "removed"
+    CREDITED = "credited"  # they stay where they are, nobody's, and their credit line with them
+    NAMELESS = "nameless"  # they stay, nobody's, without a credit line
+
+
+@dataclass(frozen=True, slots=True)
+class Holdings:
+    """How much the bot holds of one person. `credited` of the `shared` adapters have a credit line."""
+
+    jobs: int = 0
+    pictures: int = 0
+    private: int = 0
+    shared: int = 0
+    credited: int = 0
+    ratings: int = 0
+    favourites: int = 0
+    reports: int = 0
 
 
 def read_short_id(text: str) -> int | None:

@@ -53,6 +53,11 @@ class JobRows:
             job = self._job(row, row.image, row.mask)
             return replace(job, credits=await credits_of(session, job.request, job.order.who))
 
+    async def exists(self, job_id: str) -> bool:
+        """False once the job's member has been forgotten."""
+        async with self._database.read() as session:
+            return await session.scalar(select(JobRow.id).where(JobRow.id == job_id)) is not None
+
     async def unfinished(self, member_id: int) -> tuple[Job, ...]:
         """The member's jobs that have not come to an end, oldest first."""
         return await self._list(JobRow.member_id == member_id, JobRow.state.in_(UNFINISHED))
@@ -62,9 +67,10 @@ class JobRows:
         here = () if guild_id is None else (JobRow.guild_id == guild_id,)
         return await self._list(*here, JobRow.state.in_(UNFINISHED))
 
-    async def untold(self) -> tuple[Job, ...]:
-        """Every job whose member has not seen how it ends, oldest first: what a restart has to take up."""
-        return await self._list(JobRow.told.is_(False))
+    async def untold(self, member_id: int | None = None) -> tuple[Job, ...]:
+        """Every job, or every one of a member, who has not seen how it ends: what a restart takes up, oldest first."""
+        mine = () if member_id is None else (JobRow.member_id == member_id,)
+        return await self._list(JobRow.told.is_(False), *mine)
 
     async def history(self, member_id: int, number: int, size: int) -> Page:
         """What the member has not deleted."""
@@ -90,7 +96,13 @@ class JobRows:
     # from received to queued
 
     async def record(
-        self, order: Order, bounds: Bounds | None = None, *, charge: float = 0.0, entry_ids: Collection[int] = ()
+        self,
+        order: Order,
+        bounds: Bounds | None = None,
+        *,
+        charge: float = 0.0,
+        entry_ids: Collection[int] = (),
+        mature: bool = False,
     ) -> Job:
         """The order is a job row, charged to its member, and the catalog entries are counted as used, all or nothing.
 
@@ -102,7 +114,7 @@ class JobRows:
             if row is not None:
                 return self._job(row, row.image, row.mask)
             await self._admit(session, order.who, bounds or Bounds(), charge)
-            session.add(row := _row(order, charge, self._now()))
+            session.add(row := _row(order, charge, self._now(), mature))
             used = update(EntryRow).where(EntryRow.id.in_(entry_ids)).values(uses=EntryRow.uses + 1)
             await session.execute(used)
             await session.flush()
@@ -168,12 +180,14 @@ class JobRows:
     async def rendered(self, job: Job, result: Result) -> bool:
         """The pictures of the running attempt are on disk and in the row, and the request is complete."""
         files = await self._pictures.write(job.id, job.attempt, result.pictures)
-        values = {
+        values: dict[str, Any] = {
             "request": to_json(result.request),
             "report": _report(job.request, result),
             "seconds": result.seconds,
             "charge": result.seconds,
         }
+        if any(picture.flagged for picture in result.pictures):
+            values["mature"] = True
         async with self._database.write() as session:
             moved = await self._moved(session, job.id, (S.RUNNING,), S.RENDERED, attempt_was=job.attempt, **values)
             if moved:
@@ -195,6 +209,10 @@ class JobRows:
     async def dead(self, job_id: str, sentence: str) -> bool:
         """The job is given up, drawn or not; its member is still to be told."""
         return await self._finish(job_id, UNFINISHED, S.DEAD, sentence=sentence, charge=0.0)
+
+    async def withheld(self, job_id: str, sentence: str) -> bool:
+        """The job was drawn, and is not shown where it was ordered; it costs what it took, and /history keeps it."""
+        return await self._finish(job_id, (S.RENDERED, S.POSTING), S.DEAD, sentence=sentence)
 
     async def failed(self, job_id: str, attempt: int | None, sentence: str) -> bool:
         """`attempt` None: whichever is the last."""
@@ -277,6 +295,7 @@ class JobRows:
             sentence=row.sentence,
             message_id=row.message_id,
             channel_id=row.message_channel_id,
+            mature=row.mature,
         )
 
     def _picture(self, row: PictureRow) -> StoredPicture:
@@ -302,7 +321,7 @@ async def _num_unfinished(session: AsyncSession, *where: ColumnElement[bool]) ->
     return await session.scalar(unfinished) or 0
 
 
-def _row(order: Order, charge: float, now: datetime) -> JobRow:
+def _row(order: Order, charge: float, now: datetime, mature: bool) -> JobRow:
     job_id = _base36(order.interaction_id)
     return JobRow(
         id=job_id,
@@ -328,6 +347,7 @@ def _row(order: Order, charge: float, now: datetime) -> JobRow:
         report=[],
         locale=order.who.locale,
         adult=order.who.adult,
+        mature=mature,
         asked_at=order.created_at,
         created_at=now,
         updated_at=now,

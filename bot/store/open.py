@@ -21,6 +21,7 @@ from .database import Database, database_url
 from .drawings import Drawings
 from .entries import Entries
 from .files import AdapterFolder, PictureFolder, sweep_half_written
+from .holdings import People
 from .intake import IntakeRows
 from .integrity import check, newest
 from .jobs import JobRows, utc_now
@@ -54,6 +55,7 @@ class Store:
     intake: IntakeRows
     origins: Origins
     drawings: Drawings
+    people: People
     running: Running
     settings: SettingsRows
     stock: StockRows
@@ -90,7 +92,8 @@ async def open_store(
 ) -> AsyncIterator[Store]:
     """The store in the folder `data`, its database at the newest revision. None: `loraloom.db` in that folder.
 
-    Nobody else has the folder meanwhile. Raises DataFolderError: in use, damaged, or made by a newer Loraloom.
+    Nobody else has the folder meanwhile, and nobody is in it who has asked to be forgotten. Raises DataFolderError: in
+    use, damaged, or made by a newer Loraloom.
     """
     with locked(data):
         file = data / "loraloom.db"
@@ -108,6 +111,8 @@ async def open_store(
             intake = IntakeRows(connections, catalog, adapters, previews, audit, now)
             origins, drawings = Origins(connections, now), Drawings(connections, previews)
             settings, stock = SettingsRows(connections, audit, now), StockRows(connections, audit, now)
+            people = People(connections, data, pictures, adapters, catalog, settings, audit, now)
+            await people.catch_up()
             yield Store(
                 jobs=jobs,
                 catalog=catalog,
@@ -117,6 +122,7 @@ async def open_store(
                 intake=intake,
                 origins=origins,
                 drawings=drawings,
+                people=people,
                 running=Running(connections, now),
                 settings=settings,
                 stock=stock,

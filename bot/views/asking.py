@@ -45,13 +45,13 @@ def who(interaction: Interaction) -> Who:
         roles=frozenset(role.id for role in getattr(interaction.user, "roles", ())),
         admin=in_guild and rights.manage_guild,
         owner=interaction.user.id in interaction.client.owners,
-        adult=_is_adult(interaction.channel),
+        adult=is_adult(interaction.channel),
         locale=interaction.locale.value,
         parent_id=interaction.channel.parent_id if isinstance(interaction.channel, discord.Thread) else None,
     )
 
 
-def _is_adult(channel: object) -> bool:
+def is_adult(channel: object) -> bool:
     """Whether Discord lets only adults into the channel; of a thread its parent says so. Unknown is no."""
     return isinstance(channel, _AGE_RESTRICTABLE) and channel.is_nsfw()
 

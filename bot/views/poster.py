@@ -23,6 +23,7 @@ from ..jobs.poster import Undeliverable, Unreachable
 from ..language import Languages
 from ..orders import Job
 from . import cards, pictures
+from .asking import is_adult
 from .buttons import Action, JobButton
 
 log = logging.getLogger(__name__)
@@ -39,11 +40,19 @@ class DiscordPoster:
         self._bot = bot
         self._languages = languages or Languages()
 
+    async def adult(self, job: Job) -> bool:
+        who = job.order.who
+        channel = self._bot.get_channel(who.channel_id)
+        if channel is None and who.parent_id is not None:  # a thread that was archived meanwhile
+            channel = self._bot.get_channel(who.parent_id)
+        return is_adult(channel)
+
     async def progress(self, job: Job, progress: Progress) -> None:
         if not _fresh(job):
             return
         await self._languages.speak_to(job.order.who)
-        preview = cards.preview_file(progress.preview)
+        fit = not job.mature or await self.adult(job)
+        preview = cards.preview_file(progress.preview if fit else None)
         card = cards.progress(job, progress, preview)
         try:
             await self._edit(job, card, [preview] if preview else [])

@@ -24,15 +24,15 @@ preview_every = 0.2
 class BotProcess:
     """`python -m bot run` with a data folder of its own; `log` is what it said."""
 
-    def __init__(self, server: Server, folder: Path, command: Sequence[str] = COMMAND) -> None:
-        self._server, self._folder, self._command = server, folder, command
+    def __init__(self, server: Server, folder: Path, command: Sequence[str] = COMMAND, config: str = CONFIG) -> None:
+        self._server, self._folder, self._command, self._config = server, folder, command, config
         self._process: asyncio.subprocess.Process | None = None
         server.notes[:] = [lambda: self.log[-4000:]]
 
     async def start(self, timeout: float = 120.0) -> None:  # noqa: ASYNC109
         """Starts it and waits until it is connected and has told Discord its commands."""
         config, log = self._folder / "config.toml", self._folder / "log.txt"
-        config.write_text(CONFIG, encoding="utf-8")
+        config.write_text(self._config, encoding="utf-8")
         clean = {key: value for key, value in os.environ.items() if not key.startswith("LORALOOM_")}
         own = {
             "LORALOOM_DISCORD_API": self._server.api,
