@@ -41,6 +41,7 @@ async def open_parts(config: BotConfig, poster: Poster, fleet: Fleet | None = No
     config.folder.mkdir(parents=True, exist_ok=True)
     async with open_store(None, config.folder) as store:
         await store.adopt_builtins()
+        await store.catalog.warm()
         folders = (*config.engine.adapter_folders, store.adapters_folder)
         await store.settings.of()  # in memory from here on
         added = await store.stock.models()
