@@ -3,9 +3,8 @@
 A store of 5,000 entries with titles, tags, trigger words and descriptions; half of them are one member's own or in
 another server, and not all are visible. `offered` is what autocomplete asks, from the database to the entries, for a
 member who sees about 4,000; `browse` is one page of a gallery, `loop` the longest that the event loop stood still
-meanwhile. First come the warming of a process, which
-reads every word, and its first search; then ROUNDS of each, p50 and p99 by the
-clock on the wall, and by that of the processor, which tells what it would be on a machine with nothing else to do.
+meanwhile. First come the warming of a process, which reads every word, and its first search; then ROUNDS of each, p50
+and p99 by the clock on the wall, and by that of the processor, which tells what it would be on an idle machine.
 """
 
 from __future__ import annotations
