@@ -63,6 +63,7 @@ async def open_parts(
         await store.adopt_builtins()
         if gone := await store.sweep():
             log.info("Removed %d files that an earlier run had not finished adding", gone)
+        await store.catalog.warm()
         folders = (*config.engine.adapter_folders, store.adapters_folder)
         await store.settings.of()  # in memory from here on
         added = await store.stock.models()

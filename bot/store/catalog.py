@@ -97,6 +97,10 @@ class Catalog:
         found = await self._search.ids(visible_to(who), who, wish)
         return await self._in_order(found[:limit])
 
+    async def warm(self) -> None:
+        """Searches are quick from the first on."""
+        await self._search.warm()
+
     async def browse(self, who: Who, wish: Wish, number: int, size: int) -> Gallery:
         """One page of the visible entries that the wish finds; a page past the end is the last one."""
         found = await self._search.ids(visible_to(who), who, wish)

@@ -3,8 +3,8 @@
 A store of 5,000 entries with titles, tags, trigger words and descriptions; half of them are one member's own or in
 another server, and not all are visible. `offered` is what autocomplete asks, from the database to the entries, for a
 member who sees about 4,000; `browse` is one page of a gallery, `loop` the longest that the event loop stood still
-meanwhile. First comes the first search of a process, which reads every word; then ROUNDS of each, p50 and p99 by the
-clock on the wall, and by that of the processor, which tells what it would be on a machine with nothing else to do.
+meanwhile. First come the warming of a process, which reads every word, and its first search; then ROUNDS of each, p50
+and p99 by the clock on the wall, and by that of the processor, which tells what it would be on an idle machine.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ async def main() -> None:
         async with open_store(None, Path(folder)) as store:
             await fill(store)
             orders, shelf = Orders(store, FakeLine(store)), Shelf(store)
+            print(f"{'warming':24}{await timed(store.catalog.warm):9.1f}")
             print(f"{'first search':24}{await timed(lambda: orders.adapters(who(), 'moss', 'SD 1.5', 25)):9.1f}")
             print(f"{'':24}{'p50':>9}{'p99':>9}{'cpu p50':>9}{'cpu p99':>9}{'loop':>9}")
             for typed in TYPED:
