@@ -18,6 +18,7 @@ from discord.ext import commands
 
 from engine import Fleet
 
+from .breaker import Breaker
 from .compose import Parts, open_parts
 from .config import BotConfig
 from .importing import DropServer
@@ -35,6 +36,7 @@ from .views.translator import CommandTranslator, listed
 
 log = logging.getLogger(__name__)
 
+BAD_TOKEN = 4004  # why Discord closes a connection
 DRAIN = 30.0  # seconds that what is being drawn has to end before the bot does
 RESTARTING = unsaid("The bot is about to restart. What is in line stays there; order again in a minute.")
 EXTENSIONS = (
@@ -86,12 +88,14 @@ class Bot(commands.Bot):
     """`simulated`: it runs inside SimCord, which forgets commands, and whose driver calls `start_work` itself."""
 
     def __init__(self, config: BotConfig, fleet: Fleet | None = None, *, simulated: bool = False) -> None:
+        self.breaker = Breaker()
         super().__init__(
             command_prefix=commands.when_mentioned,
             help_command=None,
             intents=discord.Intents(guilds=True),
             allowed_mentions=discord.AllowedMentions.none(),
             tree_cls=Tree,
+            http_trace=self.breaker.trace,
         )
         self.config = config
         self.simulated = simulated
@@ -217,6 +221,12 @@ class Bot(commands.Bot):
             raise TokenRefused("Discord refuses the token; copy it again from the application's Bot page.") from error
         except aiohttp.ClientConnectionError as error:  # only of the login: later ones are tried again
             raise LoginRefused(f"Discord cannot be reached ({error}); is this machine online? Start again.") from error
+        except discord.ConnectionClosed as error:
+            if error.code == BAD_TOKEN:
+                raise TokenRefused(
+                    "Discord no longer takes the token; put the new one into the configuration."
+                ) from error
+            raise LoginRefused(f"Discord ended the connection for good ({error}). Start again.") from error
 
     async def start_work(self) -> None:
         """Jobs are drawn from here on, also those that an earlier process left."""

@@ -61,8 +61,6 @@ async def open_parts(
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_store(None, config.folder))
         await store.adopt_builtins()
-        if gone := await store.sweep():
-            log.info("Removed %d files that an earlier run had not finished adding", gone)
         await store.catalog.warm()
         folders = (*config.engine.adapter_folders, store.adapters_folder)
         await store.settings.of()  # in memory from here on

@@ -244,6 +244,7 @@ class FakePoster:
     """Remembers what it was asked to show. `outages` calls raise Unreachable first, `gone` raises Undeliverable."""
 
     outages: int = 0
+    unanswered: bool = False  # Discord knows of no answer
     gone: bool = False
     age_restricted: bool = False  # the place of every job, now
     refuses_pictures: bool = False
@@ -255,6 +256,10 @@ class FakePoster:
 
     async def adult(self, job: Job) -> bool:
         return self.age_restricted
+
+    async def answered(self, job: Job) -> bool:
+        self._reach()
+        return not self.unanswered
 
     async def progress(self, job: Job, progress: Progress) -> None:
         if self.slow is not None:

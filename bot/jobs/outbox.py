@@ -44,6 +44,15 @@ class Outbox:
         """Who ordered the job, and the place as it is now."""
         return replace(job.order.who, adult=await self._poster.adult(job))
 
+    async def answered(self, job: Job) -> bool:
+        """Whether its member has read that the job is in line; True also where nobody can tell any more."""
+        try:
+            return await self._insist(job.id, lambda: self._poster.answered(job))
+        except Undeliverable:
+            return True
+        except Forgotten:
+            return False
+
     async def progress(self, job: Job, progress: Progress) -> None:
         """The member has seen how far the job is, or will see the next step instead."""
         await self._poster.progress(job, progress)

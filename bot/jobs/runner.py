@@ -256,10 +256,9 @@ class Runner:
         return self._families.get(model or self._model, "")
 
     async def _queue(self, job_id: str) -> None:
-        if await self._jobs.queue(job_id):
-            job = await self._jobs.get(job_id)
-            if job is not None:  # None: its member was forgotten this moment
-                self._enqueue(job)
+        job = await self._jobs.queue(job_id)
+        if job is not None:
+            self._enqueue(job)
 
     # taking up
 
@@ -279,6 +278,8 @@ class Runner:
     async def _take_up(self, job: Job, *, lost: bool = True) -> None:
         """The one next step of a job that was left. `lost`: by an earlier process, which it may have brought down."""
         match job.state:
+            case JobState.RECEIVED if lost:
+                self._spawn(job.id, self._take_up_received(job))
             case JobState.RECEIVED | JobState.ACKED:
                 await self._queue(job.id)
             case JobState.QUEUED:
@@ -292,6 +293,13 @@ class Runner:
                 self._spawn(job.id, self._outbox.post(job.id))
             case _:
                 self._spawn(job.id, self._outbox.close(job.id))
+
+    async def _take_up_received(self, job: Job) -> None:
+        """The job is in line if its member ever read that it would be; who read nothing has ordered again."""
+        if await self._outbox.answered(job):
+            await self._queue(job.id)
+        else:
+            await self._jobs.unanswered(job.id)
 
     def _enqueue(self, job: Job) -> None:
         if job.id not in self._scheduler:

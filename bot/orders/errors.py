@@ -1,7 +1,8 @@
 """What an order can be refused for, as a tree. `str(error)` is a sentence a member can read and act on.
 
     OrderError
-    ├── QueueFull       the member, the server or the bot has as many unfinished jobs as may be
+    ├── QueueFull       the member has as many unfinished jobs as may be
+    │   └── PlaceFull       the server or the bot has
     ├── QuotaSpent      the member has ordered as many seconds of drawing today as they may
     ├── JobUnknown      no job of that id for this person: missing and forbidden read the same
     ├── TooLate         the job is past the point where it can be cancelled, a question answered or forgotten
@@ -29,7 +30,11 @@ class OrderError(Exception):
 
 
 class QueueFull(OrderError):
-    """The member, the server or the bot has as many unfinished jobs as may be."""
+    """The member has as many unfinished jobs as may be."""
+
+
+class PlaceFull(QueueFull):
+    """The server or the bot has as many unfinished jobs as may be."""
 
 
 class QuotaSpent(OrderError):

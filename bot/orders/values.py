@@ -10,6 +10,8 @@ from pathlib import Path
 
 from engine import AdapterInfo, Request
 
+from .errors import PlaceFull
+
 MANY_FAILURES, MANY_PEOPLE = 3, 2  # in 24 hours
 
 
@@ -80,6 +82,12 @@ class Bounds:
         """Seconds of drawing in a day for whoever may order most."""
         given = (self.seconds, *self.role_seconds.values())
         return None if None in given else max(seconds for seconds in given if seconds is not None)
+
+    def require_room(self, here: int, everywhere: int) -> None:
+        """Returns where one more job fits beside the unfinished ones of its server and of all. Raises PlaceFull."""
+        for most, place, number in ((self.per_guild, "this server", here), (self.in_all, "this bot", everywhere)):
+            if most is not None and number >= most:
+                raise PlaceFull(f"{most} jobs of {place} are unfinished, the most there may be. Try again later.")
 
     def allowance(self, roles: frozenset[int]) -> float | None:
         """Seconds of drawing in a day for someone with these roles."""

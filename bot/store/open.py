@@ -42,6 +42,8 @@ BUILTIN_WORDS = {  # what the built-in adapters do, and under which tags they ar
     "light": ("Warm light from the left and long shadows. Mixes with ink.", ("lighting", "style")),
 }
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class Store:
@@ -73,7 +75,7 @@ class Store:
     async def sweep(self) -> int:
         """Nothing is on the disk of what a killed run had begun; gives how many files were. For the start alone."""
         await asyncio.to_thread(sweep_half_written, self.adapters_folder)
-        return await self.catalog.sweep() + await self.drawings.sweep()
+        return await self.jobs.sweep() + await self.catalog.sweep() + await self.drawings.sweep()
 
     async def adopt_builtins(self) -> None:
         """The engine's built-in adapters are in everyone's catalog, once each."""
@@ -92,8 +94,8 @@ async def open_store(
 ) -> AsyncIterator[Store]:
     """The store in the folder `data`, its database at the newest revision. None: `loraloom.db` in that folder.
 
-    Nobody else has the folder meanwhile, and nobody is in it who has asked to be forgotten. Raises DataFolderError: in
-    use, damaged, or made by a newer Loraloom.
+    Nobody else has the folder meanwhile, nobody is in it who has asked to be forgotten, and no file that no row knows
+    of. Raises DataFolderError: in use, damaged, or made by a newer Loraloom.
     """
     with locked(data):
         file = data / "loraloom.db"
@@ -113,7 +115,7 @@ async def open_store(
             settings, stock = SettingsRows(connections, audit, now), StockRows(connections, audit, now)
             people = People(connections, data, pictures, adapters, catalog, settings, audit, now)
             await people.catch_up()
-            yield Store(
+            store = Store(
                 jobs=jobs,
                 catalog=catalog,
                 entries=entries,
@@ -129,6 +131,9 @@ async def open_store(
                 adapters_folder=adapters.folder,
                 connections=connections,
             )
+            if strays := await store.sweep():
+                log.info("Removed %d files that no row knows of; a crash had left them", strays)
+            yield store
         finally:
             await connections.aclose()
 

@@ -73,7 +73,7 @@ async def gathered(server: Server, folder: Path, port: int) -> dict[str, dict[st
     async with open_store(None, data) as store:
         file = adapter(folder / "style.safetensors")
         await store.catalog.add(file, ADAPTER, visibility="private", owner_id=server.bob.id)
-    process = BotProcess(server, folder, (*COMMAND, "--verbose"), _config(port))
+    process = BotProcess(server, folder, command=(*COMMAND, "--verbose"), configuration=_config(port))
     await process.start()
     mine, theirs = await _use(server)
     await server.ready()

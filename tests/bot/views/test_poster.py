@@ -10,9 +10,11 @@ from typing import Any
 import discord
 import pytest
 from PIL import Image
+from sqlalchemy import update
 
 from bot.jobs import Undeliverable, Unreachable
 from bot.orders import Job, JobState
+from bot.store.models import JobRow
 from bot.views.pictures import webp
 from bot.views.poster import DiscordPoster
 from engine import Progress, read_picture
@@ -186,3 +188,36 @@ def _thread(channel: discord.TextChannel) -> Any:
         "member_count": 1,
         "thread_metadata": archived,
     }
+
+
+async def test_an_answer_whose_id_was_never_learned_is_tidied_away_too(tmp_path: Path) -> None:
+    """The reply that named it was lost; its button tells whose promise it is."""
+    async with world(tmp_path) as w:
+        await w.alice.slash(w.channel, "imagine", prompt="x")
+        job_id = await w.dispatched()
+        async with w.bot.orders._store.connections.write() as session:
+            await session.execute(update(JobRow).values(message_id=None))
+        await w.env.advance_time(15 * 60)
+        await w.fleet.finish(job_id)
+        job = await w.ended(job_id)
+        assert [message.id for message in w.channel.history()] == [job.message_id]
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "answered"), [(404, 10015, False), (404, 10008, True), (401, 50027, True), (403, 50001, True)]
+)
+async def test_whether_an_order_was_answered_is_asked_of_discord(
+    tmp_path: Path, status: int, code: int, answered: bool
+) -> None:
+    """An interaction that Discord does not know had no answer; one whose message or token is gone may have had one."""
+    async with world(tmp_path) as w:
+        await w.alice.slash(w.channel, "imagine", prompt="x")
+        job = await w.job(await w.dispatched())
+        assert await DiscordPoster(w.bot).answered(job)
+        w.env.inject_error("GET", "/webhooks/*", status=status, code=code, times=1)
+        assert await DiscordPoster(w.bot).answered(job) is answered
+        w.env.inject_error("GET", "/webhooks/*", status=429, code=0, times=None)
+        with pytest.raises(Unreachable):
+            await DiscordPoster(w.bot).answered(job)
+        await w.env.advance_time(15 * 60)
+        assert await DiscordPoster(w.bot).answered(job)
