@@ -24,7 +24,8 @@ FOR_OWNERS = (
     *("engine/__main__", "engine/builtin", "engine/adapters/bench", "engine/adapters/soak", "engine/pipeline/load"),
     *("engine/infotext/write", "engine/sheet", "bot/store/backup", "bot/store/integrity", "bot/store/lock"),
     *("bot/store/models", "bot/store/files", "bot/store/open", "bot/store/schema", "bot/importing/drop_page"),
-    *("bot/store/holdings", "bot/store/tombstones", "bot/orders/screen", "engine/pipeline/safety"),
+    *("bot/store/holdings", "bot/store/legible", "bot/store/tombstones", "bot/orders/screen"),
+    "engine/pipeline/safety",
 )
 ONLY_SENTENCES = (  # beside sentences these hold names, which only look like parts of one
     *("bot/orders/intake", "bot/store/intake"),
