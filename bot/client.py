@@ -21,26 +21,37 @@ from engine import Fleet
 from .breaker import Breaker
 from .compose import Parts, open_parts
 from .config import BotConfig
+from .importing import DropServer
 from .jobs import Runner
-from .orders import Forbidden, Orders
+from .language import Languages, unsaid
+from .orders import Forbidden, Models, Orders, Oversight, Privacy, SettingsDesk, Shelf, Stock, Who
+from .orders.intake import Intake
 from .orders.rights import require_command
 from .replies import answer_error
 from .views import asking
+from .views.attachments import Attachments
 from .views.grid import Questions
 from .views.poster import DiscordPoster
+from .views.translator import CommandTranslator, listed
 
 log = logging.getLogger(__name__)
 
 BAD_TOKEN = 4004  # why Discord closes a connection
 DRAIN = 30.0  # seconds that what is being drawn has to end before the bot does
-RESTARTING = "The bot is about to restart. What is in line stays there; order again in a minute."
+RESTARTING = unsaid("The bot is about to restart. What is in line stays there; order again in a minute.")
 EXTENSIONS = (
+    "bot.cogs.adapter",
+    "bot.cogs.admin",
     "bot.cogs.imagine",
     "bot.cogs.grid",
     "bot.cogs.history",
     "bot.cogs.lora",
     "bot.cogs.metadata",
+    "bot.cogs.model",
+    "bot.cogs.privacy",
     "bot.cogs.queue",
+    "bot.views.adapter_deeds",
+    "bot.cogs.settings",
     "bot.views.deeds",
 )
 
@@ -60,6 +71,7 @@ class EngineBroken(Exception):
 class Tree(app_commands.CommandTree["Bot"]):
     async def interaction_check(self, interaction: discord.Interaction[Any], /) -> bool:
         """Discord asks servers who may use what; here it is asked again, whatever they have answered."""
+        await self.client.speak_to(interaction)
         if interaction.type is discord.InteractionType.application_command and interaction.command is not None:
             try:
                 require_command(asking.who(interaction), interaction.command.qualified_name)
@@ -88,6 +100,7 @@ class Bot(commands.Bot):
         self.config = config
         self.simulated = simulated
         self.questions = Questions()
+        self.languages = Languages()
         self.owners: frozenset[int] = frozenset(config.discord.owners)
         self._fleet = fleet
         self._open = AsyncExitStack()
@@ -104,17 +117,62 @@ class Bot(commands.Bot):
         return self._opened.orders
 
     @property
+    def privacy(self) -> Privacy:
+        return self._opened.privacy
+
+    @property
     def runner(self) -> Runner:
         return self._opened.runner
 
+    @property
+    def intake(self) -> Intake:
+        return self._opened.intake
+
+    @property
+    def drop(self) -> DropServer | None:
+        """The page for large files, where there is one."""
+        return self._opened.drop
+
+    @property
+    def shelf(self) -> Shelf:
+        return self._opened.shelf
+
+    @property
+    def settings(self) -> SettingsDesk:
+        return self._opened.settings
+
+    @property
+    def models(self) -> Models:
+        return self._opened.models
+
+    @property
+    def stock(self) -> Stock:
+        return self._opened.stock
+
+    @property
+    def oversight(self) -> Oversight:
+        return self._opened.oversight
+
     async def setup_hook(self) -> None:
-        self._parts = await self._open.enter_async_context(open_parts(self.config, DiscordPoster(self), self._fleet))
+        poster = DiscordPoster(self, self.languages)
+        parts = open_parts(self.config, poster, self._fleet, Attachments(self).pieces)
+        self._parts = await self._open.enter_async_context(parts)
+        await self.tree.set_translator(CommandTranslator())
+        self.languages.choice = self._language
         for extension in EXTENSIONS:
             await self.load_extension(extension)
         self.owners |= await self._owners()
         await self.sync_if_changed()
         if not self.simulated:
             await self.start_work()
+
+    async def speak_to(self, interaction: asking.Interaction) -> None:
+        """Whatever answers this interaction from here on is in the language of whoever made it."""
+        await self.languages.speak_to(asking.who(interaction))
+
+    async def _language(self, who: Who) -> str | None:
+        """What this person, or the place they are in, has chosen."""
+        return (await self.settings.of(who)).language
 
     async def _owners(self) -> frozenset[int]:
         """Whom Discord names as the application's owners: a person, or the members of its team who may govern it."""
@@ -173,11 +231,12 @@ class Bot(commands.Bot):
     async def start_work(self) -> None:
         """Jobs are drawn from here on, also those that an earlier process left."""
         await self.runner.start()
+        self._opened.samples.start()
         self._at_work.set()
 
     async def sync_if_changed(self) -> None:
         """Discord knows the commands as they are. It is asked only when they changed, for it counts the asking."""
-        payload = [command.to_dict(self.tree) for command in self.tree.get_commands()]
+        payload = await listed(self.tree, self.tree.translator)
         text = json.dumps([self.application_id, payload], sort_keys=True, default=str)
         fingerprint = hashlib.sha256(text.encode()).hexdigest()
         known = self.config.folder / "commands.sha256"

@@ -16,13 +16,14 @@ from pathlib import Path
 import numpy
 from safetensors.numpy import save_file
 
-from bot.jobs import Runner, Undeliverable, Unreachable
+from bot.jobs import Quarantine, Runner, Undeliverable, Unreachable
 from bot.orders import Job, Order, Press, Ticket, Who
 from bot.store import Store, open_store
 from engine import (
     AdapterReport,
     AdapterUse,
     Attempt,
+    Conduct,
     Done,
     Dropped,
     Event,
@@ -71,24 +72,26 @@ def png(width: int = 8, height: int = 8, grey: int = 128) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
-def result(request: Request, *, seconds: float = 1.5) -> Result:
+def result(request: Request, *, seconds: float = 1.5, flagged: bool = False) -> Result:
     """What an engine would give for the request: complete, with pictures of the right size."""
     width, height = request.width or 128, request.height or 128
     seed = 7 if request.seed is None else request.seed
     complete = replace(request, width=width, height=height, seed=seed, cfg=request.cfg or 7.0)
     pictures = tuple(
-        Picture(png(width, height, grey=50 + i), width, height, seed + i, f"{request.prompt}\nSeed: {seed + i}")
+        Picture(png(width, height, 50 + i), width, height, seed + i, f"{request.prompt}\nSeed: {seed + i}", flagged)
         for i in range(request.count)
     )
     reports = tuple(AdapterReport(use.name, 204, 204) for use in request.adapters)
     return Result(complete, pictures, seconds, reports)
 
 
-def adapter_file(path: Path, *, width: int = 96, text: str = "") -> Path:
-    """A LoRA of one cross-attention layer; `width` tells its family (96 built-in, 768 SD 1.5), `text` its content."""
+def adapter_file(path: Path, *, width: int = 96, text: str = "", value: float = 1) -> Path:
+    """A LoRA of one cross-attention layer; `width` tells its family (96 built-in, 768 SD 1.5), `text` its metadata,
+    `value` its tensors.
+    """
     module = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k"
     tensors = {
-        f"{module}.lora_down.weight": numpy.ones((2, width), dtype=numpy.float32),
+        f"{module}.lora_down.weight": numpy.full((2, width), value, dtype=numpy.float32),
         f"{module}.lora_up.weight": numpy.ones((32, 2), dtype=numpy.float32),
         f"{module}.alpha": numpy.array(2.0, dtype=numpy.float32),
     }
@@ -108,6 +111,7 @@ class FakeFleet:
         self.attempts: list[Attempt] = []  # every attempt ever dispatched
         self._out: dict[str, Attempt] = {}
         self._on_event: OnEvent | None = None
+        self.models: dict[str, str] = {}  # that were added
         self.reason = ""  # why the worker never comes back
         self._down = asyncio.Event()
 
@@ -129,12 +133,30 @@ class FakeFleet:
             await self._end(Dropped(job, attempt))
 
     async def pin(self, worker: WorkerId, adapter: AdapterUse) -> str:
-        sha256 = adapter.sha256 or adapter.name
+        sha256 = await self.load(worker, adapter)
         self.holds = replace(self.holds, pinned=self.holds.pinned | {sha256})
         return sha256
 
     async def unpin(self, worker: WorkerId, sha256: str) -> None:
         self.holds = replace(self.holds, pinned=self.holds.pinned - {sha256})
+
+    async def load(self, worker: WorkerId, adapter: AdapterUse) -> str:
+        sha256 = adapter.sha256 or adapter.name
+        self.holds = replace(self.holds, gpu=self.holds.gpu | {sha256}, ram=self.holds.ram | {sha256})
+        return sha256
+
+    async def unload(self, worker: WorkerId, sha256: str) -> None:
+        self.holds = replace(self.holds, gpu=self.holds.gpu - {sha256}, ram=self.holds.ram - {sha256})
+
+    async def add_model(self, worker: WorkerId, name: str, source: str) -> None:
+        self.models[name] = source
+
+    async def remove_model(self, worker: WorkerId, name: str) -> None:
+        self.models.pop(name, None)
+
+    async def switch(self, model: str, family: str = "built-in") -> None:
+        """The worker has loaded another base model, as it does for a request that names one."""
+        self.holds = replace(self.holds, model=model, family=family, gpu=frozenset())
 
     async def broken(self) -> str:
         await self._down.wait()
@@ -154,12 +176,19 @@ class FakeFleet:
         attempt = self._out[job]
         await self.tell(Stepped(job, attempt.attempt, Progress(step, attempt.request.steps, preview)))
 
-    async def finish(self, job: str) -> None:
+    async def finish(self, job: str, conduct: tuple[Conduct, ...] = (), *, flagged: bool = False) -> None:
         attempt = self._out[job]
-        await self._end(Done(job, attempt.attempt, result(attempt.request)))
+        drawn = result(attempt.request, flagged=flagged)
+        await self._end(Done(job, attempt.attempt, replace(drawn, conduct=conduct)))
 
-    async def fail(self, job: str, sentence: str = "It does not fit.", error: str = "OutOfMemory") -> None:
-        await self._end(Failed(job, self._out[job].attempt, error, sentence))
+    async def fail(
+        self,
+        job: str,
+        sentence: str = "It does not fit.",
+        error: str = "OutOfMemory",
+        conduct: tuple[Conduct, ...] = (),
+    ) -> None:
+        await self._end(Failed(job, self._out[job].attempt, error, sentence, conduct))
 
     async def lose(self, job: str) -> None:
         await self._end(Lost(job, self._out[job].attempt))
@@ -217,12 +246,16 @@ class FakePoster:
     outages: int = 0
     unanswered: bool = False  # Discord knows of no answer
     gone: bool = False
+    age_restricted: bool = False  # the place of every job, now
     refuses_pictures: bool = False
     defect: Exception | None = None
     slow: asyncio.Event | None = None  # progress is under way until it is set
     shown: list[tuple[str, Progress]] = field(default_factory=list)
     posts: list[tuple[Job, str]] = field(default_factory=list)
     closed: list[Job] = field(default_factory=list)
+
+    async def adult(self, job: Job) -> bool:
+        return self.age_restricted
 
     async def answered(self, job: Job) -> bool:
         self._reach()
@@ -298,12 +331,16 @@ class Bench:
 
 @asynccontextmanager
 async def bench(
-    data: Path, *, fleet: FakeFleet | None = None, poster: FakePoster | None = None
+    data: Path,
+    *,
+    fleet: FakeFleet | None = None,
+    poster: FakePoster | None = None,
+    quarantine: Quarantine | None = None,
 ) -> AsyncIterator[Bench]:
     """A started bench on the data folder; entered again on the same folder it is the bot after a restart."""
     fleet, poster, clock = fleet or FakeFleet(), poster or FakePoster(), FakeClock()
     async with open_store(None, data) as store:
-        runner = Runner(store, fleet, Scheduler(), poster, clock=clock, sleep=clock.sleep)
+        runner = Runner(store, fleet, Scheduler(), poster, quarantine=quarantine, clock=clock, sleep=clock.sleep)
         await runner.start()
         try:
             yield Bench(store, fleet, poster, clock, runner)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from engine import (
     BUILTIN,
     Attempt,
+    Cancelled,
     Done,
     Dropped,
     Event,
@@ -20,6 +22,7 @@ from engine import (
     Lost,
     Progress,
     Request,
+    Result,
     Scheduler,
     Stepped,
     Waiting,
@@ -31,8 +34,10 @@ from engine import (
 from ..orders.errors import StorageError
 from ..orders.gate import Gate
 from ..orders.values import Job, JobState, Ticket
+from .breather import BROKEN, Breather
 from .outbox import Outbox
 from .poster import Poster
+from .suspicion import Quarantine, Suspicion
 
 if TYPE_CHECKING:
     from ..store import Store
@@ -43,6 +48,7 @@ PROGRESS_EVERY = 2.0  # seconds between progress edits of one job
 LOOK_EVERY = 1.0  # seconds between looks for workers that came while jobs wait
 GRACE = 20.0  # seconds that posts in flight have to end when the bot stops
 SECOND_TRY = 2.0  # seconds until what could not be written down is tried again
+NOBODY = 0  # the member in whose name the bot draws for itself; Discord gives nobody this ID
 MAX_LOSSES = 1  # a job that is lost more often than this kills its workers
 
 CANCELLED = "Cancelled."
@@ -63,6 +69,15 @@ class _Run:
     showing: asyncio.Task[None] | None = None
 
 
+@dataclass(slots=True, eq=False)
+class _Unordered:
+    """A request that nobody ordered, and how its attempt ended."""
+
+    request: Request
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    end: Event | None = None
+
+
 class Runner:
     """Sees every job row through to one visible end, over restarts of the bot and losses of workers."""
 
@@ -74,6 +89,7 @@ class Runner:
         poster: Poster,
         *,
         gate: Gate | None = None,
+        quarantine: Quarantine | None = None,
         model: str = BUILTIN,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -82,16 +98,21 @@ class Runner:
         self._gate = gate or Gate(store)
         self._fleet = fleet
         self._scheduler = scheduler
-        self._outbox = Outbox(store, poster, sleep)
+        self._outbox = Outbox(store, poster, sleep, gate=self._gate)
         self._model = model  # what is drawn with where the request names none
         self._families: dict[str, str] = {}  # of the models that workers held so far
+        self.on_change: Callable[[], None] = lambda: None  # what workers hold may be other than before
         self._clock = clock
+        self._breather = Breather(clock)
+        self._suspicion = Suspicion(store, quarantine)
         self._runs: dict[str, _Run] = {}
+        self._unordered: dict[str, _Unordered] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._serving: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._closing = False
         self._held = False
+        self._numbers = itertools.count(1)
         self._pace: float | None = None  # real seconds for a second of cost
 
     async def start(self) -> None:
@@ -100,6 +121,7 @@ class Runner:
         for job in await self._jobs.untold():
             await self._take_up(job)
         self._serving = asyncio.create_task(self._serve(), name="jobs")
+        self.on_change()
 
     async def broken(self) -> str:
         """Waits until nothing can be drawn in this process any more, and gives the reason."""
@@ -153,6 +175,30 @@ class Runner:
         self._spawn(job_id, self._close(job_id, run))
         return True
 
+    async def draw(self, request: Request) -> Result:
+        """What `request` gives, for the bot itself: in line like the job of one more member, without row and post.
+
+        Raises EngineError, and Cancelled when its worker went away.
+        """
+        key, drawing = f"unordered-{next(self._numbers)}", _Unordered(request)
+        self._unordered[key] = drawing
+        adapters = frozenset(use.sha256 or use.name for use in request.adapters)
+        self._scheduler.add(Waiting(key, NOBODY, cost(request), request.model or self._model, adapters))
+        self._wake.set()
+        try:
+            await drawing.ended.wait()
+        finally:
+            self._scheduler.drop(key)
+            del self._unordered[key]
+        match drawing.end:
+            case Done(result=result):
+                await self._suspicion.drawn(result.conduct)
+                return result
+            case Failed() as failure:
+                await self._suspicion.drawn(failure.conduct)  # also what is at fault, before anybody drew with it
+                raise failure.exception()
+        raise Cancelled("The worker went away.")
+
     @property
     def waiting(self) -> int:
         return len(self._scheduler)
@@ -177,8 +223,13 @@ class Runner:
 
     @property
     def drawing(self) -> bool:
-        """Whether there is a worker that takes jobs, and none of them is given up."""
-        return bool(self.workers) and not self._held and not self._closing
+        """Whether there is a worker that takes jobs, none of them is given up, and there is no pause after failures."""
+        return bool(self.workers) and not self._held and not self._closing and not self.pause
+
+    @property
+    def pause(self) -> float:
+        """Seconds for which nothing is drawn, because the engine broke at several jobs in a row; 0 else."""
+        return self._breather.left
 
     def ticket(self, job: Job) -> Ticket:
         """Where the job is in line, or would be if it joined now, and when it is likely done."""
@@ -260,12 +311,12 @@ class Runner:
     async def _serve(self) -> None:
         """Gives jobs to workers whenever there may be both."""
         while not self._closing:
-            picked = None if self._held else self._scheduler.pick(self._fleet.workers())
+            picked = None if self._held or self.pause else self._scheduler.pick(self._fleet.workers())
             if picked is not None:
                 await asyncio.wait({self._spawn(picked[0].job, self._assign(*picked))})
                 continue
             self._wake.clear()
-            limit = LOOK_EVERY if len(self._scheduler) else None
+            limit = LOOK_EVERY if len(self._scheduler) else None  # also to see the end of a pause
             try:
                 await asyncio.wait_for(self._wake.wait(), limit)
             except TimeoutError:
@@ -273,9 +324,12 @@ class Runner:
 
     async def _assign(self, waiting: Waiting, worker: WorkerId) -> None:
         """The job runs on the worker, unless it was cancelled meanwhile, or may not be drawn any more."""
+        if waiting.job in self._unordered:
+            await self._fleet.dispatch(worker, Attempt(waiting.job, 1, self._unordered[waiting.job].request))
+            return
         run = self._runs[waiting.job] = _Run(waiting, worker)
         job = await self._jobs.start(waiting.job)
-        objection = "" if job is None else await self._gate.objection(job)
+        objection = "" if job is None else await self._gate.objection(job, await self._outbox.now(job))
         if job is not None and objection:
             del self._runs[waiting.job]
             await self._fail(job, objection, None)
@@ -294,6 +348,13 @@ class Runner:
 
     async def _on_event(self, event: Event) -> None:
         """Takes note and returns at once; an event of an attempt that is not the running one counts for nothing."""
+        drawing = self._unordered.get(event.job)
+        if drawing is not None:
+            if not isinstance(event, Stepped):
+                drawing.end = event
+                drawing.ended.set()
+                self._wake.set()
+            return
         run = self._runs.get(event.job)
         if run is None or run.job is None or run.job.attempt != event.attempt:
             log.debug("an event of an attempt that is over: %s", event)
@@ -303,6 +364,7 @@ class Runner:
             del self._runs[event.job]
             self._wake.set()
             self._note_families()
+            self.on_change()
             self._spawn(event.job, self._conclude(run, run.job, event))
 
     def _show(self, run: _Run, job: Job, progress: Progress) -> None:
@@ -318,12 +380,16 @@ class Runner:
         """What the end of an attempt means for its job."""
         match event:
             case Done(result=result):
+                self._breather.well()
                 self._learn(run.waiting.cost, result.seconds)
                 if await self._jobs.rendered(job, result):
+                    self._keep(self._suspicion.drawn(result.conduct))
                     await _shown(run)
                     await self._outbox.post(job.id)
-            case Failed(sentence=sentence):
-                await self._fail(job, sentence, run)
+            case Failed():
+                self._judge(job, event)
+                await self._fail(job, event.sentence, run)
+                await self._suspicion.failed(job, event.conduct)
             case Dropped() | Lost() if self._closing:
                 await self._jobs.requeue(job.id, job.attempt, lost=False)
             case Dropped():
@@ -332,10 +398,18 @@ class Runner:
             case Lost():
                 await self._retry(job, run)
 
+    def _judge(self, job: Job, event: Failed) -> None:
+        """An adapter that is proven to be at fault clears the engine: it drew without it."""
+        if any(one.fault for one in event.conduct):
+            self._breather.well()
+        elif event.error in BROKEN:
+            self._breather.broke(job.id)
+
     async def _retry(self, job: Job, run: _Run | None = None) -> None:
         """The job whose attempt was lost is queued again, or failed when that happened before."""
         if await self._jobs.losses(job.id) >= MAX_LOSSES:
             await self._fail(job, INTERRUPTED, run)
+            await self._suspicion.lost(job)
         elif await self._jobs.requeue(job.id, job.attempt, lost=True):
             self._enqueue(job)
 
@@ -357,7 +431,7 @@ class Runner:
             return None
         costs = [waiting.cost for waiting in (*ahead, *(run.waiting for run in self._runs.values()))]
         slots = sum(worker.slots for worker in self._fleet.workers().values())
-        return self._pace * sum(costs) / max(1, slots)
+        return self.pause + self._pace * sum(costs) / max(1, slots)
 
     def _as_waiting(self, job: Job) -> Waiting:
         request = job.request

@@ -2,28 +2,45 @@
 
 from __future__ import annotations
 
+from .browsing import Change, Details, Gallery, Sample, Show, Wish
+from .content import Content, SettingsOf
 from .desk import Line, Orders
 from .errors import (
     CellUnknown,
     Closing,
+    ContentRefused,
     Forbidden,
     JobUnknown,
+    NameTaken,
     NotInMix,
     OrderError,
     PlaceFull,
     QueueFull,
     QuotaSpent,
+    SettingRefused,
     StorageBusy,
     StorageError,
     StorageFull,
     TooLate,
 )
 from .gate import Gate, Rule
+from .governing import Allowed, SettingsChange, SettingsDesk
+from .models import BaseModel, Models
+from .oversight import AuditPage, Oversight, Overview
+from .privacy import Export, Privacy
 from .replay import Replay
+from .screen import Words
+from .settings import InForce, Level, Settings
+from .shelf import Sharing, Shelf
+from .shown import shown_to
+from .stock import Held, Placed, Stats, Stock, Worker
 from .values import (
+    AdapterRunning,
     AuditEntry,
     Bounds,
     CatalogEntry,
+    Credit,
+    Holdings,
     Job,
     JobState,
     Order,
@@ -31,41 +48,81 @@ from .values import (
     Press,
     Price,
     Queue,
+    Shared,
     StoredPicture,
     Ticket,
+    Triggers,
     Who,
 )
 
 __all__ = [
+    "AdapterRunning",
+    "Allowed",
     "AuditEntry",
+    "AuditPage",
+    "BaseModel",
     "Bounds",
     "CatalogEntry",
     "CellUnknown",
+    "Change",
     "Closing",
+    "Content",
+    "ContentRefused",
+    "Export",
+    "Credit",
+    "Details",
     "Forbidden",
+    "Gallery",
     "Gate",
+    "Holdings",
+    "Held",
+    "InForce",
     "Job",
     "JobState",
     "JobUnknown",
+    "Level",
     "Line",
+    "NameTaken",
+    "Models",
     "NotInMix",
     "Order",
     "OrderError",
     "Orders",
+    "Oversight",
+    "Overview",
     "Page",
+    "Placed",
     "Press",
     "Price",
+    "Privacy",
     "Queue",
     "PlaceFull",
     "QueueFull",
     "QuotaSpent",
     "Replay",
     "Rule",
+    "SettingsOf",
+    "Shared",
+    "Sample",
+    "Sharing",
+    "Shelf",
+    "Show",
+    "SettingRefused",
+    "Settings",
+    "SettingsChange",
+    "SettingsDesk",
+    "Stats",
+    "Stock",
     "StorageBusy",
     "StorageError",
     "StorageFull",
     "StoredPicture",
     "Ticket",
     "TooLate",
+    "Triggers",
     "Who",
+    "Words",
+    "Wish",
+    "Worker",
+    "shown_to",
 ]

@@ -9,6 +9,11 @@
     ├── NotInMix        a new weight for an adapter that the job did not use
     ├── CellUnknown     a cell that the job's sheet does not have
     ├── Forbidden       not for this person, or not in this place
+    ├── ContentRefused  a word, an adapter or a picture that is not drawn or shown in this place
+    ├── NameTaken       another adapter there is called so already
+    ├── ShelfFull       the member has added as many adapters as one person may
+    ├── Stopped         an import was stopped before it was done; nothing of it was kept
+    ├── SettingRefused  a setting that cannot be, or that a wider level does not allow
     ├── Closing         the bot is ending or an admin has closed the line; nothing new is taken
     └── StorageError    what was asked could not be written down, and nothing of it was
         ├── StorageBusy     something else holds the database; it will be free again
@@ -54,6 +59,26 @@ class CellUnknown(OrderError):
 
 class Forbidden(OrderError):
     """Not for this person, or not in this place."""
+
+
+class ContentRefused(OrderError):
+    """A word, an adapter or a picture that is not drawn or shown in this place."""
+
+
+class NameTaken(OrderError):
+    """Another adapter there is called so already."""
+
+
+class ShelfFull(OrderError):
+    """The member has added as many adapters as one person may."""
+
+
+class Stopped(OrderError):
+    """An import was stopped before it was done."""
+
+
+class SettingRefused(OrderError):
+    """A setting that cannot be, or that a wider level does not allow."""
 
 
 class Closing(OrderError):

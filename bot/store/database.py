@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, event, exc, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.orm import Session, sessionmaker
 
 from ..orders.errors import StorageBusy, StorageError, StorageFull
 
@@ -22,7 +23,8 @@ class Database:
     def __init__(self, url: URL) -> None:
         self._writer = connect(url, writes=True)
         self._readers = connect(url, writes=False)
-        self._writing = async_sessionmaker(self._writer, expire_on_commit=False)
+        self._sessions = sessionmaker()
+        self._writing = async_sessionmaker(self._writer, expire_on_commit=False, sync_session_class=self._sessions)
         self._reading = async_sessionmaker(self._readers, expire_on_commit=False)
 
     @asynccontextmanager
@@ -39,12 +41,44 @@ class Database:
             async with self._reading() as session:
                 yield session
 
+    def when_written(self, listener: Callable[[Collection[object]], None]) -> None:
+        """From here on `listener` gets the rows that each committed transaction has added, changed or removed.
+
+        They are the ones that the session held as objects: statements over many rows tell nobody.
+        """
+
+        @event.listens_for(self._sessions, "after_flush")
+        def collect(session: Session, context: object) -> None:
+            session.info.setdefault(listener, []).extend((*session.new, *session.dirty, *session.deleted))
+
+        @event.listens_for(self._sessions, "after_commit")
+        def tell(session: Session) -> None:
+            listener(session.info.pop(listener, ()))
+
     async def touch(self) -> None:
         """A transaction that holds the write lock was begun and taken back. Raises StorageError."""
         with _typed():
             async with self._writer.connect() as connection:
                 await connection.exec_driver_sql("SELECT 1")
                 await connection.rollback()
+
+    async def compact(self) -> None:
+        """Nothing that was deleted can be found in the database's files. Raises StorageError while others read.
+
+        The whole file is written anew, which takes about a second for 100 MB; whoever writes meanwhile waits. Other
+        databases than SQLite see to this themselves.
+        """
+        if self._writer.dialect.name != "sqlite":
+            return
+        with _typed():
+            async with self._writer.connect() as connection:
+                driver = (await connection.get_raw_connection()).driver_connection
+                assert driver is not None, "a connection that was just opened has one"
+                try:
+                    await driver.execute("VACUUM")  # outside of any transaction, unlike everything else
+                    await driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                except sqlite3.Error as error:
+                    raise exc.DBAPIError("VACUUM", None, error) from error
 
     async def aclose(self) -> None:
         await self._readers.dispose()
@@ -77,7 +111,11 @@ def wal_is_safe(version: tuple[int, int, int]) -> bool:
 def _pragmas(writes: bool, foreign_keys: bool) -> list[str]:
     pragmas = [f"busy_timeout={BUSY_MS}", f"foreign_keys={'ON' if foreign_keys else 'OFF'}", "synchronous=FULL"]
     if writes:
-        return [*pragmas, "journal_mode=" + ("WAL" if wal_is_safe(sqlite3.sqlite_version_info) else "DELETE")]
+        return [
+            *pragmas,
+            "secure_delete=ON",
+            "journal_mode=" + ("WAL" if wal_is_safe(sqlite3.sqlite_version_info) else "DELETE"),
+        ]
     return [*pragmas, "query_only=ON"]
 
 

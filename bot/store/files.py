@@ -59,7 +59,7 @@ class PictureFolder:
         stored = []
         for index, picture in enumerate(pictures):
             path = self.folder / f"{job_id}-{attempt}-{index}.png"
-            _write_whole(path, io.BytesIO(picture.png))
+            write_whole(path, io.BytesIO(picture.png))
             sha256 = hashlib.sha256(picture.png).hexdigest()
             stored.append(
                 StoredPicture(index, path, sha256, picture.seed, picture.width, picture.height, picture.infotext)
@@ -78,13 +78,20 @@ class AdapterFolder:
         return self.folder / sha256[:2] / f"{sha256}.safetensors"
 
     async def add(self, source: Path, sha256: str) -> None:
-        """The folder holds a copy of `source`, which has this hash."""
+        """The folder holds a copy of `source`, which has this hash. `remove` is the inverse."""
         await asyncio.to_thread(self._add, source, sha256)
 
-    async def sweep(self, known: Collection[str]) -> int:
-        """Only files with these hashes are in the folder; gives how many others a crash had left."""
-        names = {self.path(sha256).name for sha256 in known}
-        return await asyncio.to_thread(_sweep, self.folder.glob("??/*"), names)
+    async def remove(self, hashes: Iterable[str]) -> None:
+        """The folder holds none of these files."""
+        await asyncio.to_thread(self._remove, tuple(hashes))
+
+    async def kept(self) -> frozenset[str]:
+        """The hash of every file in the folder."""
+        return await asyncio.to_thread(lambda: frozenset(path.stem for path in self.folder.glob("??/*.safetensors")))
+
+    def _remove(self, hashes: tuple[str, ...]) -> None:
+        for sha256 in hashes:
+            self.path(sha256).unlink(missing_ok=True)
 
     def _add(self, source: Path, sha256: str) -> None:
         path = self.path(sha256)
@@ -92,7 +99,7 @@ class AdapterFolder:
             return
         path.parent.mkdir(exist_ok=True)
         with source.open("rb") as file:
-            _write_whole(path, file, mode=0o444)
+            write_whole(path, file, mode=0o444)
         with path.open("rb") as file:
             written = hashlib.file_digest(file, "sha256").hexdigest()
         if written != sha256:
@@ -107,7 +114,13 @@ def _sweep(paths: Iterable[Path], known: Collection[str]) -> int:
     return len(strays)
 
 
-def _write_whole(path: Path, source: IO[bytes], *, mode: int = 0o644) -> None:
+def sweep_half_written(folder: Path) -> None:
+    """Nothing is in the folder, nor in the folders in it, of what `write_whole` had begun when the process died."""
+    for path in [*folder.glob(".*.part"), *folder.glob("*/.*.part")]:
+        path.unlink()
+
+
+def write_whole(path: Path, source: IO[bytes], *, mode: int = 0o644) -> None:
     """`path` holds what `source` gives; after a crash at any moment it holds that or what was there before."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
     temporary = Path(name)

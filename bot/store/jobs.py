@@ -15,6 +15,7 @@ from engine import Request, Result
 
 from ..orders.errors import QueueFull, QuotaSpent
 from ..orders.values import UNFINISHED, Bounds, Job, JobState, Order, Page, StoredPicture, Who
+from .credits import credits_of
 from .database import Database
 from .files import PictureFolder
 from .models import EntryRow, JobRow, PictureRow
@@ -34,7 +35,7 @@ def utc_now() -> datetime:
 class JobRows:
     """Jobs by id. A method that gives a bool gives False when somebody else changed the job first.
 
-    Lists of jobs come without the pictures that their drawing started from.
+    Lists of jobs come without the pictures that their drawing started from, and without credits.
     """
 
     def __init__(self, database: Database, pictures: PictureFolder, now: Callable[[], datetime] = utc_now) -> None:
@@ -47,15 +48,29 @@ class JobRows:
     async def get(self, job_id: str) -> Job | None:
         async with self._database.read() as session:
             row = await session.get(JobRow, job_id, options=_SENT)
-            return None if row is None else self._job(row, row.image, row.mask)
+            if row is None:
+                return None
+            job = self._job(row, row.image, row.mask)
+            return replace(job, credits=await credits_of(session, job.request, job.order.who))
+
+    async def exists(self, job_id: str) -> bool:
+        """False once the job's member has been forgotten."""
+        async with self._database.read() as session:
+            return await session.scalar(select(JobRow.id).where(JobRow.id == job_id)) is not None
 
     async def unfinished(self, member_id: int) -> tuple[Job, ...]:
         """The member's jobs that have not come to an end, oldest first."""
         return await self._list(JobRow.member_id == member_id, JobRow.state.in_(UNFINISHED))
 
-    async def untold(self) -> tuple[Job, ...]:
-        """Every job whose member has not seen how it ends, oldest first: what a restart has to take up."""
-        return await self._list(JobRow.told.is_(False))
+    async def unfinished_in(self, guild_id: int | None) -> tuple[Job, ...]:
+        """A server's jobs that have not come to an end, oldest first; None: those of the whole bot."""
+        here = () if guild_id is None else (JobRow.guild_id == guild_id,)
+        return await self._list(*here, JobRow.state.in_(UNFINISHED))
+
+    async def untold(self, member_id: int | None = None) -> tuple[Job, ...]:
+        """Every job, or every one of a member, who has not seen how it ends: what a restart takes up, oldest first."""
+        mine = () if member_id is None else (JobRow.member_id == member_id,)
+        return await self._list(JobRow.told.is_(False), *mine)
 
     async def history(self, member_id: int, number: int, size: int) -> Page:
         """What the member has not deleted."""
@@ -81,7 +96,13 @@ class JobRows:
     # from received to queued
 
     async def record(
-        self, order: Order, bounds: Bounds | None = None, *, charge: float = 0.0, entry_ids: Collection[int] = ()
+        self,
+        order: Order,
+        bounds: Bounds | None = None,
+        *,
+        charge: float = 0.0,
+        entry_ids: Collection[int] = (),
+        mature: bool = False,
     ) -> Job:
         """The order is a job row, charged to its member, and the catalog entries are counted as used, all or nothing.
 
@@ -93,7 +114,7 @@ class JobRows:
             if row is not None:
                 return self._job(row, row.image, row.mask)
             await self._admit(session, order.who, bounds or Bounds(), charge)
-            session.add(row := _row(order, charge, self._now()))
+            session.add(row := _row(order, charge, self._now(), mature))
             used = update(EntryRow).where(EntryRow.id.in_(entry_ids)).values(uses=EntryRow.uses + 1)
             await session.execute(used)
             await session.flush()
@@ -106,15 +127,15 @@ class JobRows:
 
     async def _admit(self, session: AsyncSession, who: Who, bounds: Bounds, charge: float) -> None:
         """Returns when one more job fits the bounds."""
-        unfinished = func.count().filter
-        counts = select(unfinished(JobRow.member_id == who.member_id), unfinished(JobRow.guild_id == who.guild_id))
-        counts = counts.add_columns(func.count()).where(JobRow.state.in_(UNFINISHED))
-        own, here, everywhere = (await session.execute(counts)).one()
-        if own >= bounds.per_member:
+        mine, theirs = JobRow.member_id == who.member_id, JobRow.guild_id == who.guild_id
+        own, here = func.count().filter(mine), func.count().filter(theirs)
+        unfinished = select(own, here, func.count()).where(JobRow.state.in_(UNFINISHED))
+        num_own, num_here, num_everywhere = (await session.execute(unfinished)).one()
+        if num_own >= bounds.per_member:
             raise QueueFull(
                 f"You have {bounds.per_member} unfinished jobs, the most one person may have. Wait or cancel one."
             )
-        bounds.require_room(here, everywhere)
+        bounds.require_room(num_here, num_everywhere)
         allowance = bounds.allowance(who.roles)
         left = None if allowance is None else allowance - await self._spent(session, who.member_id)
         if left is not None and charge > left:
@@ -160,12 +181,14 @@ class JobRows:
     async def rendered(self, job: Job, result: Result) -> bool:
         """The pictures of the running attempt are on disk and in the row, and the request is complete."""
         files = await self._pictures.write(job.id, job.attempt, result.pictures)
-        values = {
+        values: dict[str, Any] = {
             "request": to_json(result.request),
             "report": _report(job.request, result),
             "seconds": result.seconds,
             "charge": result.seconds,
         }
+        if any(picture.flagged for picture in result.pictures):
+            values["mature"] = True
         kept = False
         try:
             async with self._database.write() as session:
@@ -191,6 +214,10 @@ class JobRows:
     async def dead(self, job_id: str, sentence: str) -> bool:
         """The job is given up, drawn or not; its member is still to be told."""
         return await self._finish(job_id, UNFINISHED, S.DEAD, sentence=sentence, charge=0.0)
+
+    async def withheld(self, job_id: str, sentence: str) -> bool:
+        """The job was drawn, and is not shown where it was ordered; it costs what it took, and /history keeps it."""
+        return await self._finish(job_id, (S.RENDERED, S.POSTING), S.DEAD, sentence=sentence)
 
     async def failed(self, job_id: str, attempt: int | None, sentence: str) -> bool:
         """`attempt` None: whichever is the last."""
@@ -263,7 +290,15 @@ class JobRows:
             return tuple(self._job(row) for row in rows)
 
     def _job(self, row: JobRow, image: bytes | None = None, mask: bytes | None = None) -> Job:
-        who = Who(row.member_id, row.member_name, row.guild_id, row.channel_id, adult=row.adult, locale=row.locale)
+        who = Who(
+            row.member_id,
+            row.member_name,
+            row.guild_id,
+            row.channel_id,
+            adult=row.adult,
+            locale=row.locale,
+            parent_id=row.parent_id,
+        )
         request = from_json(row.request, image, mask)
         asked_at = row.asked_at.astimezone(UTC)  # as it comes back from the database
         order = Order(row.interaction_id, row.application_id, row.token, asked_at, who, request, row.parent_job)
@@ -280,6 +315,7 @@ class JobRows:
             sentence=row.sentence,
             message_id=row.message_id,
             channel_id=row.message_channel_id,
+            mature=row.mature,
         )
 
     def _picture(self, row: PictureRow) -> StoredPicture:
@@ -288,9 +324,11 @@ class JobRows:
 
 
 def _report(request: Request, result: Result) -> list[str]:
-    """One line an adapter; one that the engine found by content has its catalog name again."""
+    """One line an adapter, and what else there is to say of the drawing; an adapter that the engine found by content
+    has its catalog name again."""
     names = {use.sha256: use.name for use in request.adapters if use.sha256}
-    return [str(replace(report, name=names.get(report.name, report.name))) for report in result.reports]
+    lines = [str(replace(report, name=names.get(report.name, report.name))) for report in result.reports]
+    return [*lines, *result.remarks]
 
 
 def _without_image(*where: ColumnElement[bool]) -> Update:
@@ -298,7 +336,7 @@ def _without_image(*where: ColumnElement[bool]) -> Update:
     return update(JobRow).where(*where, JobRow.image.is_not(None)).values(image=b"", mask=None)
 
 
-def _row(order: Order, charge: float, now: datetime) -> JobRow:
+def _row(order: Order, charge: float, now: datetime, mature: bool) -> JobRow:
     job_id = _base36(order.interaction_id)
     return JobRow(
         id=job_id,
@@ -309,6 +347,7 @@ def _row(order: Order, charge: float, now: datetime) -> JobRow:
         member_name=order.who.name,
         guild_id=order.who.guild_id,
         channel_id=order.who.channel_id,
+        parent_id=order.who.parent_id,
         request=to_json(order.request),
         image=order.request.image,
         mask=order.request.mask,
@@ -323,6 +362,7 @@ def _row(order: Order, charge: float, now: datetime) -> JobRow:
         report=[],
         locale=order.who.locale,
         adult=order.who.adult,
+        mature=mature,
         asked_at=order.created_at,
         created_at=now,
         updated_at=now,

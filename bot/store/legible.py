@@ -1,4 +1,4 @@
-"""Can every value of a database be read as what it is? SQLite finds broken pages, not a broken value in a whole one."""
+"""Can every value of a database be read as what it is? SQLite finds broken pages, not broken values in whole ones."""
 
 from __future__ import annotations
 

@@ -13,16 +13,34 @@ from pathlib import Path
 
 from engine import BUILTIN_ADAPTERS, builtin_adapter
 
+from ..orders.errors import NameTaken
 from .audit import Audit
 from .backup import copy_database
 from .catalog import EVERYONE, Catalog
 from .database import Database, database_url
-from .files import AdapterFolder, PictureFolder
+from .drawings import Drawings
+from .entries import Entries
+from .files import AdapterFolder, PictureFolder, sweep_half_written
+from .holdings import People
+from .intake import IntakeRows
 from .integrity import check, newest
 from .jobs import JobRows, utc_now
 from .lock import locked
 from .migrate import upgrade
+from .origins import Origins
 from .questions import Questions
+from .running import Running
+from .samples import SampleFolder
+from .settings import SettingsRows
+from .stock import StockRows
+
+log = logging.getLogger(__name__)
+
+BUILTIN_WORDS = {  # what the built-in adapters do, and under which tags they are found
+    "ink": ("Black brush on paper, with a red seal. Mixes with light.", ("ink", "monochrome", "style")),
+    "neon": ("Glowing outlines on a dark ground.", ("glow", "style")),
+    "light": ("Warm light from the left and long shadows. Mixes with ink.", ("lighting", "style")),
+}
 
 log = logging.getLogger(__name__)
 
@@ -33,8 +51,16 @@ class Store:
 
     jobs: JobRows
     catalog: Catalog
+    entries: Entries
     audit: Audit
     questions: Questions
+    intake: IntakeRows
+    origins: Origins
+    drawings: Drawings
+    people: People
+    running: Running
+    settings: SettingsRows
+    stock: StockRows
     adapters_folder: Path
     connections: Database
 
@@ -46,10 +72,20 @@ class Store:
         """Bytes that are free on the disk of the data folder."""
         return shutil.disk_usage(self.adapters_folder).free
 
+    async def sweep(self) -> int:
+        """Nothing is on the disk of what a killed run had begun; gives how many files were. For the start alone."""
+        await asyncio.to_thread(sweep_half_written, self.adapters_folder)
+        return await self.jobs.sweep() + await self.catalog.sweep() + await self.drawings.sweep()
+
     async def adopt_builtins(self) -> None:
         """The engine's built-in adapters are in everyone's catalog, once each."""
         for name in BUILTIN_ADAPTERS:
-            await self.catalog.add(builtin_adapter(name), name, visibility=EVERYONE)
+            words, tags = BUILTIN_WORDS.get(name, ("", ()))
+            try:
+                file = builtin_adapter(name)
+                await self.catalog.add(file, name, visibility=EVERYONE, description=words, tags=tags)
+            except NameTaken:  # by a member, before a version came with it
+                log.warning("The built-in adapter %s is not in the catalog: its name is somebody's", name)
 
 
 @asynccontextmanager
@@ -58,23 +94,46 @@ async def open_store(
 ) -> AsyncIterator[Store]:
     """The store in the folder `data`, its database at the newest revision. None: `loraloom.db` in that folder.
 
-    Nobody else has the folder meanwhile, and no file lies in it that no row knows of.
-    Raises DataFolderError: in use, damaged, or made by a newer Loraloom.
+    Nobody else has the folder meanwhile, nobody is in it who has asked to be forgotten, and no file that no row knows
+    of. Raises DataFolderError: in use, damaged, or made by a newer Loraloom.
     """
     with locked(data):
         file = data / "loraloom.db"
         if database is None:
             await _keep_before_upgrade(file)
         pictures, adapters = PictureFolder(data / "pictures"), AdapterFolder(data / "adapters")
+        previews = SampleFolder(data / "previews")
         url = database_url(database or file)
         await upgrade(url)
         connections = Database(url)
         try:
             jobs, catalog = JobRows(connections, pictures, now), Catalog(connections, adapters, now)
-            if strays := await jobs.sweep() + await catalog.sweep():
-                log.info("Removed %d files that no row knows of; a crash had left them", strays)
             audit, questions = Audit(connections, now), Questions(connections, now)
-            yield Store(jobs, catalog, audit, questions, adapters.folder, connections)
+            entries = Entries(connections, catalog, previews.folder, now)
+            intake = IntakeRows(connections, catalog, adapters, previews, audit, now)
+            origins, drawings = Origins(connections, now), Drawings(connections, previews)
+            settings, stock = SettingsRows(connections, audit, now), StockRows(connections, audit, now)
+            people = People(connections, data, pictures, adapters, catalog, settings, audit, now)
+            await people.catch_up()
+            store = Store(
+                jobs=jobs,
+                catalog=catalog,
+                entries=entries,
+                audit=audit,
+                questions=questions,
+                intake=intake,
+                origins=origins,
+                drawings=drawings,
+                people=people,
+                running=Running(connections, now),
+                settings=settings,
+                stock=stock,
+                adapters_folder=adapters.folder,
+                connections=connections,
+            )
+            if strays := await store.sweep():
+                log.info("Removed %d files that no row knows of; a crash had left them", strays)
+            yield store
         finally:
             await connections.aclose()
 

@@ -11,6 +11,7 @@ import discord
 
 from engine import Request
 
+from ..language import say
 from ..orders import Order, Press, Ticket, Who
 from ..replies import DELETED, OUTAGES, PROVISIONAL
 from .cards import Card, note, queued
@@ -43,12 +44,13 @@ def who(interaction: Interaction) -> Who:
         roles=frozenset(role.id for role in getattr(interaction.user, "roles", ())),
         admin=in_guild and rights.manage_guild,
         owner=interaction.user.id in interaction.client.owners,
-        adult=_is_adult(interaction.channel),
+        adult=is_adult(interaction.channel),
         locale=interaction.locale.value,
+        parent_id=interaction.channel.parent_id if isinstance(interaction.channel, discord.Thread) else None,
     )
 
 
-def _is_adult(channel: object) -> bool:
+def is_adult(channel: object) -> bool:
     """Whether Discord lets only adults into the channel; of a thread its parent says so. Unknown is no."""
     return isinstance(channel, _AGE_RESTRICTABLE) and channel.is_nsfw()
 
@@ -74,7 +76,7 @@ async def place(interaction: Interaction, ordering: Coroutine[Any, Any, Ticket])
     await asyncio.wait({recording}, timeout=PATIENCE)
     try:
         if not recording.done():
-            await _answer(interaction, note("One moment…"))
+            await _answer(interaction, note(say("One moment…")))
             interaction.extras[PROVISIONAL] = True
         ticket = await recording
         message_id = await _answer(interaction, queued(ticket))

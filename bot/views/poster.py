@@ -11,7 +11,6 @@ import contextlib
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
-from typing import Any
 
 import discord
 from discord.http import handle_message_parameters
@@ -20,9 +19,11 @@ from discord.webhook.async_ import async_context
 from engine import Progress
 
 from ..jobs.poster import Undeliverable, Unreachable
+from ..language import Languages
 from ..orders import Job
 from ..replies import DELETED, OUTAGES
 from . import cards, pictures
+from .asking import is_adult
 from .buttons import Action, JobButton
 
 log = logging.getLogger(__name__)
@@ -32,10 +33,18 @@ LOOKED_THROUGH = 100  # messages, the newest of the channel
 
 
 class DiscordPoster:
-    """Shows jobs where they were ordered."""
+    """Shows jobs where they were ordered, in the language of whoever ordered them."""
 
-    def __init__(self, bot: discord.Client) -> None:
+    def __init__(self, bot: discord.Client, languages: Languages | None = None) -> None:
         self._bot = bot
+        self._languages = languages or Languages()
+
+    async def adult(self, job: Job) -> bool:
+        who = job.order.who
+        channel = self._bot.get_channel(who.channel_id)
+        if channel is None and who.parent_id is not None:  # a thread that was archived meanwhile
+            channel = self._bot.get_channel(who.parent_id)
+        return is_adult(channel)
 
     async def answered(self, job: Job) -> bool:
         if not _fresh(job):
@@ -56,7 +65,9 @@ class DiscordPoster:
     async def progress(self, job: Job, progress: Progress) -> None:
         if not _fresh(job):
             return
-        preview = cards.preview_file(progress.preview)
+        await self._languages.speak_to(job.order.who)
+        fit = not job.mature or await self.adult(job)
+        preview = cards.preview_file(progress.preview if fit else None)
         card = cards.progress(job, progress, preview)
         try:
             await self._edit(job, card, [preview] if preview else [])
@@ -64,6 +75,8 @@ class DiscordPoster:
             log.debug("Progress of job %s not shown: %s", job.id, error)
 
     async def post(self, job: Job, nonce: str) -> tuple[int, int]:
+        await self._languages.speak_to(job.order.who)
+
         async def edit(files: list[discord.File]) -> tuple[int, int]:
             return await self._edit(job, cards.finished(job, files), files)
 
@@ -81,6 +94,7 @@ class DiscordPoster:
             return shown
 
     async def close(self, job: Job) -> None:
+        await self._languages.speak_to(job.order.who)
         with _translated():
             if _fresh(job):
                 with contextlib.suppress(_Expired):
@@ -134,7 +148,7 @@ class DiscordPoster:
         with contextlib.suppress(discord.Forbidden, discord.NotFound):
             newest = self._channel(job).history(limit=LOOKED_THROUGH, after=asked, oldest_first=False)
             async for message in newest:
-                signs = set(_custom_ids(message.components)) if message.author == self._bot.user else set()
+                signs = set(cards.custom_ids(message.components)) if message.author == self._bot.user else set()
                 if end in signs:
                     shown = message.channel.id, message.id
                 elif promise in signs:
@@ -151,12 +165,6 @@ class _Expired(Exception):
 
 def _fresh(job: Job) -> bool:
     return discord.utils.utcnow() - job.order.created_at < TOKEN_LIFE
-
-
-def _custom_ids(components: Iterable[Any]) -> Iterator[str]:
-    for component in components:
-        yield getattr(component, "custom_id", None) or ""
-        yield from _custom_ids(getattr(component, "children", ()))
 
 
 @contextlib.contextmanager

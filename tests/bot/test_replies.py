@@ -118,7 +118,7 @@ async def test_an_answer_that_discord_refuses_is_only_logged(
 ) -> None:
     async with world(tmp_path) as w:
         w.env.inject_error("POST", "/interactions/*", status=404, code=10062, times=None)
-        await w.alice.slash(w.channel, "lora info", name="nobody")
+        await w.alice.slash(w.channel, "lora info", adapter="nobody")
     assert "Could not answer" in caplog.text
 
 

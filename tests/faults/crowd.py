@@ -85,7 +85,7 @@ class Crowd:
     async def settled(self, data: Path, timeout: float) -> None:  # noqa: ASYNC109
         """Waits until no job is open any more."""
         async with asyncio.timeout(timeout):
-            while any(not row["told"] for row in await asyncio.to_thread(rows, data)):  # noqa: ASYNC110
+            while any(not row["told"] for row in await asyncio.to_thread(rows, data)):  # noqa: ASYNC110  nobody announces it
                 await asyncio.sleep(0.3)
 
     def verdict(self, data: Path) -> Counter[str]:

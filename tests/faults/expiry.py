@@ -109,7 +109,7 @@ async def _judged(server: Server, bot: Bot, ordered: Interaction) -> list[str]:
     store: Store = bot.orders._store
     try:
         async with asyncio.timeout(20):
-            while not await store.jobs.is_told(job_id):  # noqa: ASYNC110
+            while not await store.jobs.is_told(job_id):  # noqa: ASYNC110  nobody announces it
                 await asyncio.sleep(0.02)
     except TimeoutError:
         return [f"no end: {await _state(bot, job_id)}"]

@@ -3,7 +3,7 @@
 `python -m tests.faults.machine [--examples 2000] [--steps 50]`: hypothesis makes up the order of events over store,
 use-cases and runner, with a fake fleet and a fake poster. After every event: one post a job, quotas conserved and
 refunded once, no dangling file, nobody touches another's job, first come first served for one member, a bounded line,
-ends that stay ends, and an audit that nobody edited. At last everything acknowledged has an end that was shown.
+ends that stay ends, and an audit that nobody edited. At last all that was acknowledged has an end that was shown.
 """
 
 from __future__ import annotations
@@ -134,13 +134,9 @@ class Jobs(RuleBasedStateMachine):
             assert self.run(self.orders.imagine(self.taken[job_id])).job_id == job_id
 
     @precondition(lambda self: self.taken)
-    @rule(
-        data=st.data(),
-        deed=st.sampled_from(["cancel", "cancel", "delete", "again"]),
-        stranger=st.sampled_from([False, False, False, True]),
-    )
+    @rule(data=st.data(), deed=st.sampled_from(["cancel", "delete", "again"]), stranger=st.booleans())
     def press(self, data: st.DataObject, deed: str, stranger: bool) -> None:
-        job_id = data.draw(st.sampled_from(list(self.taken)[-4:]))
+        job_id = data.draw(st.sampled_from(sorted(self.taken)))
         member = NOBODY if stranger else self.taken[job_id].who.member_id
         before = self._row(job_id)
         try:
@@ -171,42 +167,46 @@ class Jobs(RuleBasedStateMachine):
         self.run(getattr(self.fleet, how)(job_id))
         self.run(self._settle())
 
-    @rule(outages=st.integers(0, 3), gone=st.booleans())
-    def discord(self, outages: int, gone: bool) -> None:
-        """It fails for a while, or the channel is gone, or it is well again."""
-        self.poster.outages, self.poster.gone = outages, gone
+    @rule(outages=st.integers(1, 3))
+    def discord_fails(self, outages: int) -> None:
+        self.poster.outages = outages
 
-    @rule(there=st.booleans())
-    def adapter(self, there: bool) -> None:
-        """The adapter is in the catalog, or is not any more."""
+    @rule(gone=st.booleans())
+    def channel(self, gone: bool) -> None:
+        self.poster.gone = gone
 
+    @rule()
+    def adapter_is_removed(self) -> None:
         async def removed() -> None:
             async with self.store.connections.write() as session:
                 await session.execute(delete(EntryRow).where(EntryRow.name == "mine"))
 
-        added = self.store.catalog.add
-        self.run(added(builtin_adapter("ink"), "mine", visibility="everyone") if there else removed())
+        self.run(removed())
 
     @rule()
-    def admin(self) -> None:
-        """An admin does something that is written down."""
+    def adapter_is_added(self) -> None:
+        self.run(self.store.catalog.add(builtin_adapter("ink"), "mine", visibility="everyone"))
+
+    @rule()
+    def admin_does_something(self) -> None:
         self.notes += 1
         self.run(self.store.audit.record("test", f"number {self.notes}", guild_id=None))
 
-    @rule(how=st.sampled_from(["ended", "killed", "killed, and what it had received was never answered"]))
-    def bot(self, how: str) -> None:
-        """Another process goes on."""
-        if how == "ended":
-            self.run(self.runner.aclose())
-            self.run(self.open.aclose())
-            self.run(self._start())
-            return
+    @rule()
+    def restart(self) -> None:
+        self.run(self.runner.aclose())
+        self.run(self.open.aclose())
+        self.run(self._start())
+
+    @rule(unanswered=st.booleans())
+    def crash(self, unanswered: bool) -> None:
+        """All that ran is gone; Discord may know of no answer to what was only received."""
         self.crashes += 1
         received = {job_id for job_id in self.taken if self._row(job_id)["state"] == "received"}
         self.run(self._kill())
-        self.poster.unanswered = how != "killed"
+        self.poster.unanswered = unanswered
         self.run(self._start())
-        self.acked |= received if how == "killed" else set()
+        self.acked |= set() if unanswered else received
 
     async def _kill(self) -> None:
         tasks = [task for task in (*self.runner._tasks, self.runner._serving) if task is not None]

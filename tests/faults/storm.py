@@ -58,7 +58,7 @@ async def weather_out(folder: Path, results: int, seed: int, *, longest: float =
         await bot.start(30.0, FAULTS_DRAWING="0.1")
         server.http.weather = storm(rng, longest)
         async with crowd.ordering(0.25):
-            while len(crowd.acknowledged()) < results:  # noqa: ASYNC110
+            while len(crowd.acknowledged()) < results:  # noqa: ASYNC110  nobody announces it
                 await asyncio.sleep(0.5)
         await crowd.settled(bot.data, 120.0 + 2 * results)
         await bot.end(signal.SIGTERM, 70.0)

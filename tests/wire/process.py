@@ -13,6 +13,7 @@ from .server import Server
 
 ROOT = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-m", "bot", "run")
+BREAKING = (sys.executable, "-m", "tests.wire.breaking_bot", "run")
 CONFIG = """
 [engine]
 threads = 1

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import discord
 import pytest
@@ -149,6 +151,43 @@ async def test_a_picture_is_made_small_enough_and_keeps_its_infotext(tmp_path: P
         assert small.size == (128, 128)
     request = read_picture(data).request
     assert (request.prompt, request.seed) == ("a réd flower", 7)
+
+
+async def test_whether_a_place_is_for_adults_is_asked_of_discord_as_it_is_now(tmp_path: Path) -> None:
+    """Of a thread its channel says so; a direct message and a place that is not known are for everybody."""
+    async with world(tmp_path) as w:
+        job = await w.drawn()
+        poster = DiscordPoster(w.bot)
+        channel = w.bot.get_channel(w.channel.id)
+        assert isinstance(channel, discord.TextChannel)
+        assert not await poster.adult(job)
+        channel.nsfw = True
+        assert await poster.adult(job)
+        thread = discord.Thread(guild=channel.guild, state=channel._state, data=_thread(channel))
+        channel.guild._add_thread(thread)
+        assert await poster.adult(_in(job, thread.id))
+        channel.nsfw = False
+        assert not await poster.adult(_in(job, thread.id))
+        assert not await poster.adult(_in(job, 1))
+
+
+def _in(job: Job, channel_id: int) -> Job:
+    who = replace(job.order.who, channel_id=channel_id)
+    return replace(job, order=replace(job.order, who=who))
+
+
+def _thread(channel: discord.TextChannel) -> Any:
+    archived = {"archived": False, "auto_archive_duration": 60, "archive_timestamp": "2026-01-01T00:00:00+00:00"}
+    return {
+        "id": "4242",
+        "parent_id": str(channel.id),
+        "owner_id": "1",
+        "name": "a thread",
+        "type": 11,
+        "message_count": 0,
+        "member_count": 1,
+        "thread_metadata": archived,
+    }
 
 
 async def test_an_answer_whose_id_was_never_learned_is_tidied_away_too(tmp_path: Path) -> None:
