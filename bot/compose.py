@@ -14,7 +14,7 @@ from engine import Fleet, LocalFleet, Scheduler
 from .config import BotConfig
 from .jobs import Runner
 from .jobs.poster import Poster
-from .orders import Gate, Orders
+from .orders import Gate, Judging, Moderation, NotBarred, Orders
 from .store import Store, open_store
 
 log = logging.getLogger(__name__)
@@ -27,6 +27,8 @@ class Parts:
     """What the Discord side works with."""
 
     orders: Orders
+    judging: Judging
+    moderation: Moderation
     runner: Runner
 
 
@@ -38,12 +40,12 @@ async def open_parts(config: BotConfig, poster: Poster, fleet: Fleet | None = No
         await store.adopt_builtins()
         folders = (*config.engine.adapter_folders, store.adapters_folder)
         local = replace(config.engine, adapter_folders=folders)
-        gate = Gate(store)
+        gate = Gate(store, [NotBarred(store)])
         runner = Runner(store, fleet or LocalFleet(local), Scheduler(), poster, gate=gate, model=config.engine.model)
         orders = Orders(store, runner, config.limits.bounds, cells=config.limits.grid_cells, gate=gate)
         pruning = asyncio.create_task(_prune_daily(store, config.data.keep_pictures_days), name="pruning")
         try:
-            yield Parts(orders, runner)
+            yield Parts(orders, Judging(store, orders), Moderation(store, orders, runner), runner)
         finally:
             pruning.cancel()
             await asyncio.wait({pruning})

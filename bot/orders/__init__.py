@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .desk import Line, Orders
 from .errors import (
+    Barred,
     CellUnknown,
     Closing,
     Forbidden,
@@ -12,12 +13,16 @@ from .errors import (
     OrderError,
     QueueFull,
     QuotaSpent,
+    ReportUnknown,
     StorageBusy,
     StorageError,
     StorageFull,
     TooLate,
+    TooOften,
 )
 from .gate import Gate, Rule
+from .judging import Judging
+from .moderation import Moderation, NotBarred
 from .replay import Replay
 from .values import (
     AuditEntry,
@@ -37,6 +42,7 @@ from .values import (
 
 __all__ = [
     "AuditEntry",
+    "Barred",
     "Bounds",
     "CatalogEntry",
     "CellUnknown",
@@ -46,7 +52,10 @@ __all__ = [
     "Job",
     "JobState",
     "JobUnknown",
+    "Judging",
     "Line",
+    "Moderation",
+    "NotBarred",
     "NotInMix",
     "Order",
     "OrderError",
@@ -58,6 +67,7 @@ __all__ = [
     "QueueFull",
     "QuotaSpent",
     "Replay",
+    "ReportUnknown",
     "Rule",
     "StorageBusy",
     "StorageError",
@@ -65,5 +75,6 @@ __all__ = [
     "StoredPicture",
     "Ticket",
     "TooLate",
+    "TooOften",
     "Who",
 ]

@@ -8,6 +8,9 @@
     ├── NotInMix        a new weight for an adapter that the job did not use
     ├── CellUnknown     a cell that the job's sheet does not have
     ├── Forbidden       not for this person, or not in this place
+    ├── Barred          the adapter was taken down here or everywhere, or is in quarantine
+    ├── ReportUnknown   no report of that number for this person, or no ban of that name
+    ├── TooOften        the member has done this as often as one may in a day
     ├── Closing         the bot is ending or an admin has closed the line; nothing new is taken
     └── StorageError    what was asked could not be written down, and nothing of it was
         ├── StorageBusy     something else holds the database; it will be free again
@@ -49,6 +52,18 @@ class CellUnknown(OrderError):
 
 class Forbidden(OrderError):
     """Not for this person, or not in this place."""
+
+
+class Barred(OrderError):
+    """The adapter was taken down here or everywhere, or is in quarantine."""
+
+
+class ReportUnknown(OrderError):
+    """No report of that number for this person, or no ban of that name."""
+
+
+class TooOften(OrderError):
+    """The member has done this as often as one may in a day."""
 
 
 class Closing(OrderError):

@@ -55,7 +55,7 @@ class PictureFolder:
         stored = []
         for index, picture in enumerate(pictures):
             path = self.folder / f"{job_id}-{attempt}-{index}.png"
-            _write_whole(path, io.BytesIO(picture.png))
+            write_whole(path, io.BytesIO(picture.png))
             sha256 = hashlib.sha256(picture.png).hexdigest()
             stored.append(
                 StoredPicture(index, path, sha256, picture.seed, picture.width, picture.height, picture.infotext)
@@ -83,7 +83,7 @@ class AdapterFolder:
             return
         path.parent.mkdir(exist_ok=True)
         with source.open("rb") as file:
-            _write_whole(path, file, mode=0o444)
+            write_whole(path, file, mode=0o444)
         with path.open("rb") as file:
             written = hashlib.file_digest(file, "sha256").hexdigest()
         if written != sha256:
@@ -91,7 +91,7 @@ class AdapterFolder:
             raise OSError(f"{source} changed while it was copied: {written} instead of {sha256}")
 
 
-def _write_whole(path: Path, source: IO[bytes], *, mode: int = 0o644) -> None:
+def write_whole(path: Path, source: IO[bytes], *, mode: int = 0o644) -> None:
     """`path` holds what `source` gives; after a crash at any moment it holds that or what was there before."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
     temporary = Path(name)

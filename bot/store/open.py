@@ -19,9 +19,11 @@ from .database import Database, database_url
 from .files import AdapterFolder, PictureFolder
 from .integrity import check, newest
 from .jobs import JobRows, utc_now
+from .judging import Judging
 from .lock import locked
 from .migrate import upgrade
 from .questions import Questions
+from .samples import SampleFolder
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,7 @@ class Store:
     catalog: Catalog
     audit: Audit
     questions: Questions
+    judging: Judging
     adapters_folder: Path
     connections: Database
 
@@ -68,7 +71,8 @@ async def open_store(
         try:
             jobs, catalog = JobRows(connections, pictures, now), Catalog(connections, adapters, now)
             audit, questions = Audit(connections, now), Questions(connections, now)
-            yield Store(jobs, catalog, audit, questions, adapters.folder, connections)
+            judging = Judging(connections, audit, SampleFolder(data / "previews"), pictures, now)
+            yield Store(jobs, catalog, audit, questions, judging, adapters.folder, connections)
         finally:
             await connections.aclose()
 

@@ -1,0 +1,36 @@
+"""Sample pictures of catalog entries on the disk, in `previews/`; the rows name them."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import secrets
+from collections.abc import Iterable
+from pathlib import Path
+
+from .files import write_whole
+
+
+class SampleFolder:
+    """`previews/<random>.webp`; `add` and `remove` are inverses."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder.absolute()
+
+    def path(self, name: str) -> Path:
+        return self.folder / name
+
+    async def add(self, webp: bytes) -> str:
+        """The picture is on the disk and will survive a power cut; gives its name there."""
+        name = f"{secrets.token_hex(16)}.webp"
+        await asyncio.to_thread(write_whole, self.path(name), io.BytesIO(webp))
+        return name
+
+    async def remove(self, names: Iterable[str]) -> None:
+        """No file of these names is in the folder."""
+        await asyncio.to_thread(self._remove, tuple(names))
+
+    def _remove(self, names: tuple[str, ...]) -> None:
+        for name in names:
+            self.path(name).unlink(missing_ok=True)
