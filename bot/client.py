@@ -18,10 +18,11 @@ from discord.ext import commands
 
 from engine import Fleet
 
+from .cogs.rights import declare_rights
 from .compose import Parts, open_parts
 from .config import BotConfig
 from .jobs import Runner
-from .orders import Forbidden, Orders
+from .orders import Forbidden, Judging, Moderation, Orders
 from .orders.rights import require_command
 from .replies import answer_error
 from .views import asking
@@ -38,7 +39,9 @@ EXTENSIONS = (
     "bot.cogs.history",
     "bot.cogs.lora",
     "bot.cogs.metadata",
+    "bot.cogs.moderate",
     "bot.cogs.queue",
+    "bot.cogs.report",
     "bot.views.deeds",
 )
 
@@ -58,12 +61,16 @@ class EngineBroken(Exception):
 class Tree(app_commands.CommandTree["Bot"]):
     async def interaction_check(self, interaction: discord.Interaction[Any], /) -> bool:
         """Discord asks servers who may use what; here it is asked again, whatever they have answered."""
-        if interaction.type is discord.InteractionType.application_command and interaction.command is not None:
-            try:
-                require_command(asking.who(interaction), interaction.command.qualified_name)
-            except Forbidden as error:
+        if interaction.command is None:
+            return True
+        try:
+            require_command(asking.who(interaction), interaction.command.qualified_name)
+        except Forbidden as error:
+            if interaction.type is discord.InteractionType.autocomplete:
+                await interaction.response.autocomplete([])
+            else:
                 await answer_error(interaction, error)
-                return False
+            return False
         return True
 
     async def on_error(self, interaction: discord.Interaction[Any], error: app_commands.AppCommandError, /) -> None:
@@ -100,6 +107,14 @@ class Bot(commands.Bot):
         return self._opened.orders
 
     @property
+    def judging(self) -> Judging:
+        return self._opened.judging
+
+    @property
+    def moderation(self) -> Moderation:
+        return self._opened.moderation
+
+    @property
     def runner(self) -> Runner:
         return self._opened.runner
 
@@ -107,6 +122,7 @@ class Bot(commands.Bot):
         self._parts = await self._open.enter_async_context(open_parts(self.config, DiscordPoster(self), self._fleet))
         for extension in EXTENSIONS:
             await self.load_extension(extension)
+        declare_rights(self.tree)
         self.owners |= await self._owners()
         await self.sync_if_changed()
         if not self.simulated:

@@ -15,12 +15,12 @@ from discord import ButtonStyle, ui
 from engine import Axis, Grid, Request
 
 from ..orders import Job, Price, TooLate
-from ..replies import answer_error, border
+from ..replies import border
 from . import asking
 from .cards import Card, note
+from .form import Form
 from .text import code, safe, shortened
 
-TIMEOUT = 15 * 60.0  # seconds; Discord does not say when someone closes a form, so it is forgotten some time
 MOST = 200  # questions that wait for an answer at once; the oldest are forgotten first
 
 
@@ -90,11 +90,11 @@ async def ask(interaction: asking.Interaction, request: Request) -> None:
     await interaction.response.send_message(view=_card(request, price, number), ephemeral=True)
 
 
-class CellModal(ui.Modal):
+class CellModal(Form):
     """Sent, it orders one cell of the sheet as a picture of its own."""
 
     def __init__(self, job: Job, grid: Grid) -> None:
-        super().__init__(title="One cell of the sheet", timeout=TIMEOUT)
+        super().__init__("One cell of the sheet")
         self.job_id = job.id
         self.columns = len(grid.x.values)
         self.x = self._menu(grid.x, "x")
@@ -114,11 +114,6 @@ class CellModal(ui.Modal):
         place = row * self.columns + int(self.x.values[0])
         orders = interaction.client.orders
         await asking.place(interaction, orders.cell(self.job_id, asking.press(interaction), place))
-
-    async def on_error(  # type: ignore[override]  # a form's errors have no item, unlike a view's
-        self, interaction: discord.Interaction[Any], error: Exception
-    ) -> None:
-        await answer_error(interaction, error)
 
 
 def _card(request: Request, price: Price, number: str) -> Card:

@@ -10,20 +10,19 @@ from discord import ui
 from engine import BadRequest
 
 from ..orders import Job
-from ..replies import answer_error
 from . import asking
+from .form import Form
 from .text import shortened, weight
 
 FIELDS = 5  # what Discord lets one form hold
-TIMEOUT = 15 * 60.0  # seconds; Discord does not say when someone closes a form, so it is forgotten some time
 
 
-class WeightsModal(ui.Modal):
+class WeightsModal(Form):
     """Sent, it orders the job again with the new weights."""
 
     def __init__(self, job: Job) -> None:
         more = len(job.request.adapters) > FIELDS
-        super().__init__(title=f"Weights of the first {FIELDS}" if more else "Weights", timeout=TIMEOUT)
+        super().__init__(f"Weights of the first {FIELDS}" if more else "Weights")
         self.job_id = job.id
         self.inputs: dict[str, ui.TextInput[Any]] = {}
         for number, use in enumerate(job.request.adapters[:FIELDS]):
@@ -37,11 +36,6 @@ class WeightsModal(ui.Modal):
         weights = {name: read_weight(name, field.value) for name, field in self.inputs.items()}
         again = interaction.client.orders.again(self.job_id, asking.press(interaction), weights=weights)
         await asking.place(interaction, again)
-
-    async def on_error(  # type: ignore[override]  # a form's errors have no item, unlike a view's
-        self, interaction: discord.Interaction[Any], error: Exception
-    ) -> None:
-        await answer_error(interaction, error)
 
 
 def read_weight(name: str, text: str) -> float:
