@@ -22,7 +22,7 @@ MENU = "Report"
 
 async def report_message(interaction: asking.Interaction, message: discord.Message) -> None:
     """A form for the result that the message shows."""
-    job_id = job_of(message) if message.author.id == interaction.application_id else None
+    job_id = job_of(message) if message.author == interaction.client.user else None
     if job_id is None:
         raise BadRequest("That message shows no result of mine. /lora report reports an adapter.")
     job = await interaction.client.judging.reportable(asking.who(interaction), job_id)

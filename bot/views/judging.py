@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
 import re
 from typing import Any, Self
 
@@ -59,7 +61,7 @@ class ReviewsButton(
     async def callback(self, interaction: discord.Interaction[Any]) -> None:
         async with border(interaction):
             page = await interaction.client.judging.reviews(asking.who(interaction), self.entry_id, self.page)
-            files = _files(page)
+            files = await asyncio.to_thread(_files, page)
             card = reviews_card(self.entry_id, page, files)
             if self.mark == "o":
                 await interaction.response.send_message(view=card, files=list(files.values()), ephemeral=True)
@@ -146,7 +148,7 @@ def _files(page: ReviewPage) -> dict[int, discord.File]:
     found = {}
     for number, review in enumerate(page.reviews):
         if review.picture is not None and review.picture.is_file():
-            found[number] = discord.File(review.picture, f"review-{number}.webp")
+            found[number] = discord.File(io.BytesIO(review.picture.read_bytes()), f"review-{number}.webp")
     return found
 
 

@@ -6,6 +6,7 @@ A button carries the number of its report alone. Who may press it, and what may 
 from __future__ import annotations
 
 import asyncio
+import io
 import re
 from enum import StrEnum
 from pathlib import Path
@@ -149,4 +150,4 @@ def _label(verb: Verb) -> str:
 def _file(picture: Path | None) -> discord.File | None:
     if picture is None or not picture.is_file():
         return None
-    return discord.File(picture, f"reported{picture.suffix}", spoiler=True)
+    return discord.File(io.BytesIO(picture.read_bytes()), f"reported{picture.suffix}", spoiler=True)
