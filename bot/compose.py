@@ -12,6 +12,8 @@ from datetime import timedelta
 from engine import Fleet, LocalFleet, Scheduler
 
 from .config import BotConfig
+from .importing import Preview
+from .importing.previews import redraw
 from .jobs import Runner
 from .jobs.poster import Poster
 from .orders import Gate, Judging, Moderation, NotBarred, Orders
@@ -45,7 +47,8 @@ async def open_parts(config: BotConfig, poster: Poster, fleet: Fleet | None = No
         orders = Orders(store, runner, config.limits.bounds, cells=config.limits.grid_cells, gate=gate)
         pruning = asyncio.create_task(_prune_daily(store, config.data.keep_pictures_days), name="pruning")
         try:
-            yield Parts(orders, Judging(store, orders), Moderation(store, orders, runner), runner)
+            judging = Judging(store, orders, lambda data, mature: redraw(data, Preview("", mature)))
+            yield Parts(orders, judging, Moderation(store, orders, runner), runner)
         finally:
             pruning.cancel()
             await asyncio.wait({pruning})

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from engine import AdapterNotFound, BadRequest, ImageUnreadable, Request
 
-from ..importing import Preview, PreviewPicture, SourceUnusable
-from ..importing.previews import redraw
 from .desk import Orders
 from .errors import Forbidden, JobUnknown
 from .rights import Right, require
@@ -16,7 +15,11 @@ from .values import CatalogEntry, Job, JobState, Who
 from .verdicts import Reason, Report, ReviewPage
 
 if TYPE_CHECKING:
+    from ..importing import PreviewPicture
     from ..store import Store
+
+Redraw = Callable[[bytes, bool], "PreviewPicture"]
+"""A picture and whether it is mature, drawn anew so that only its pixels are left; may be slow."""
 
 STARS = 5
 WORDS = 1000  # characters of a review or a report
@@ -28,10 +31,11 @@ _LOOKED_THROUGH = 100  # of one's jobs, the newest, for pictures that an adapter
 class Judging:
     """Every method is one thing that a member may say, or read of what others said."""
 
-    def __init__(self, store: Store, orders: Orders) -> None:
+    def __init__(self, store: Store, orders: Orders, redraw: Redraw) -> None:
         self._store = store.judging
         self._jobs = store.jobs
         self._orders = orders
+        self._redraw = redraw
 
     async def rate(self, who: Who, name: str, stars: int, words: str = "", job_id: str = "") -> CatalogEntry:
         """The member's one rating of the adapter is this, 1 to 5 stars; with `job_id` a picture of their own job that
@@ -106,10 +110,9 @@ class Judging:
             raise ImageUnreadable("The pictures of this job are no longer kept; choose another.")
         try:
             data = await asyncio.to_thread(job.pictures[0].path.read_bytes)
-            about = Preview("", mature=job.order.who.adult)
-            return await asyncio.to_thread(redraw, data, about)
-        except (OSError, SourceUnusable) as error:
+        except OSError as error:
             raise ImageUnreadable("The pictures of this job are no longer kept; choose another.") from error
+        return await asyncio.to_thread(self._redraw, data, job.order.who.adult)
 
 
 def _words(text: str) -> str:
