@@ -27,6 +27,7 @@ from engine import (
 from .errors import CellUnknown, Closing, JobUnknown, NotInMix, StorageError, StorageFull, TooLate
 from .gate import Gate
 from .replay import Replay, replay
+from .rights import Right, right_of
 from .values import Bounds, CatalogEntry, Job, Order, Page, Press, Price, Queue, Ticket, Who
 
 if TYPE_CHECKING:
@@ -200,13 +201,14 @@ class Orders:
         return None if allowance is None else max(0.0, allowance - await self._store.jobs.spent(who.member_id))
 
     async def _governed(self, job_id: str, who: Who) -> Job:
-        """A job that is one's own, or of the server in which one is a moderator."""
+        """A job that is one's own, or of the server in which one is a moderator; any for those who run the bot."""
         job = await self._store.jobs.get(job_id)
         if job is None:
             raise _unknown()
         owner = job.order.who
-        moderated = who.moderator and who.guild_id is not None and who.guild_id == owner.guild_id
-        if owner.member_id != who.member_id and not moderated:
+        here = who.guild_id is not None and who.guild_id == owner.guild_id
+        moderated = here and right_of(who) >= Right.MODERATOR
+        if owner.member_id != who.member_id and not moderated and not who.owner:
             raise _unknown()
         return job
 

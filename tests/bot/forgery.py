@@ -6,6 +6,7 @@ refuse by itself: commands of others, buttons of others' cards, forms of others,
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,32 +19,49 @@ from simcord.backend.errors import BackendError
 
 COMMAND, COMPONENT, AUTOCOMPLETE, FORM = 2, 3, 4, 5
 SUB, GROUP = 1, 2
+PATIENCE = 20.0  # seconds
 
 
 @dataclass(frozen=True)
 class Actor:
-    """Who interacts, and where. `guild_id` None is a direct message."""
+    """Who interacts, and where. `guild_id` None is a direct message; `adult` an age-restricted channel."""
 
     user_id: int
     channel_id: int
     guild_id: int | None
+    adult: bool = False
+
+
+@dataclass(frozen=True)
+class Forged:
+    """An interaction that is on its way: SimCord's record of it, and the bot's tasks that answer it."""
+
+    record: Any
+    tasks: frozenset[asyncio.Task[Any]]
+
+    async def over(self) -> Forged:
+        """The bot has done with it."""
+        if self.tasks:
+            _, late = await asyncio.wait(self.tasks, timeout=PATIENCE)
+            assert not late, f"the bot still works on {self.record}"
+        return self
 
 
 def actor(member: simcord.MemberActor, channel: simcord.ChannelHandle) -> Actor:
     return Actor(member.id, channel.id, member.guild.id)
 
 
-def command(env: simcord.Env, by: Actor, name: str, options: Sequence[Mapping[str, Any]] = (), **data: Any) -> Any:
+def command(env: simcord.Env, by: Actor, name: str, options: Sequence[Mapping[str, Any]] = (), **data: Any) -> Forged:
     """The slash command of that qualified name, with options as Discord writes them; `data` has what they refer to."""
     return _emit(env, by, COMMAND, _chat_input(env, name, options) | data)
 
 
-def typing(env: simcord.Env, by: Actor, name: str, options: Sequence[Mapping[str, Any]]) -> Any:
+def typing(env: simcord.Env, by: Actor, name: str, options: Sequence[Mapping[str, Any]]) -> Forged:
     """Somebody types into the option that says `focused`."""
     return _emit(env, by, AUTOCOMPLETE, _chat_input(env, name, options))
 
 
-def menu(env: simcord.Env, by: Actor, name: str, message: Any) -> Any:
+def menu(env: simcord.Env, by: Actor, name: str, message: Any) -> Forged:
     """The command of that name in the menu of a message."""
     root = env.backend.find_command(name, by.guild_id, type=3)
     payload = dict(serializers.message_payload(env.backend, message))
@@ -51,7 +69,7 @@ def menu(env: simcord.Env, by: Actor, name: str, message: Any) -> Any:
     return _emit(env, by, COMMAND, data | {"resolved": {"messages": {str(message.id): payload}}})
 
 
-def press(env: simcord.Env, by: Actor, message: Any, custom_id: str, values: Sequence[str] | None = None) -> Any:
+def press(env: simcord.Env, by: Actor, message: Any, custom_id: str, values: Sequence[str] | None = None) -> Forged:
     """A button of that id, or with `values` a choice in a menu, pressed on the message, whether it has one or not."""
     data: dict[str, Any] = {"custom_id": custom_id, "component_type": 2 if values is None else 3}
     if values is not None:
@@ -59,7 +77,7 @@ def press(env: simcord.Env, by: Actor, message: Any, custom_id: str, values: Seq
     return _emit(env, by, COMPONENT, data, message)
 
 
-def send_form(env: simcord.Env, by: Actor, form: Mapping[str, Any], values: Mapping[str, Any]) -> Any:
+def send_form(env: simcord.Env, by: Actor, form: Mapping[str, Any], values: Mapping[str, Any]) -> Forged:
     """The form that somebody was shown is sent by `by`."""
     components = [
         {"type": 18, "component": _filled(row["component"], values.get(row["component"]["custom_id"]))}
@@ -68,8 +86,9 @@ def send_form(env: simcord.Env, by: Actor, form: Mapping[str, Any], values: Mapp
     return _emit(env, by, FORM, {"custom_id": form["custom_id"], "components": components})
 
 
-def answers(env: simcord.Env, record: Any) -> list[Any]:
+def answers(env: simcord.Env, to: Forged) -> list[Any]:
     """The messages that answered, as they are now: the first answer, then what followed."""
+    record = to.record
     ids = [record.message_id, *record.followup_ids]
     found = []
     for message_id in ids:
@@ -109,8 +128,8 @@ def _chat_input(env: simcord.Env, name: str, options: Sequence[Mapping[str, Any]
     return {"id": root["id"], "name": first, "type": 1, "options": nested}
 
 
-def _emit(env: simcord.Env, by: Actor, kind: int, data: Mapping[str, Any], message: Any = None) -> Any:
-    """The interaction is on its way to the bot; `env.settle()` waits for what comes of it."""
+def _emit(env: simcord.Env, by: Actor, kind: int, data: Mapping[str, Any], message: Any = None) -> Forged:
+    """The interaction is on its way to the bot."""
     record, payload = interactions.base_payload(
         env.backend,
         type=kind,
@@ -119,8 +138,10 @@ def _emit(env: simcord.Env, by: Actor, kind: int, data: Mapping[str, Any], messa
         user_id=by.user_id,
         data=dict(data),
     )
+    payload["channel"]["nsfw"] = by.adult  # SimCord knows no age-restricted channels
     if message is not None:
         payload["message"] = _with_component(dict(serializers.message_payload(env.backend, message)), data)
         record.source_message_id = message.id
-    env.backend.emit("INTERACTION_CREATE", payload)
-    return record
+    before = asyncio.all_tasks()
+    env.backend.emit("INTERACTION_CREATE", payload)  # discord.py makes its tasks at once
+    return Forged(record, frozenset(asyncio.all_tasks() - before))

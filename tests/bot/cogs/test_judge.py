@@ -222,10 +222,9 @@ async def test_fifty_presses_decide_a_report_once(tmp_path: Path) -> None:
         await w.alice.slash(w.channel, "lora report", name="mist", reason="stolen")
         queue = await w.molly.slash(w.channel, "moderate reports")
         ids = [id_ for label, id_ in buttons(queue.response.message).items() if label in ("Dismiss", "Hide here")]
-        molly, card = actor(w.molly, w.channel), answers(w.env, queue._interaction)[0]
+        molly, card = actor(w.molly, w.channel), w.env.backend.get_message(w.channel.id, queue.response.id)
         pressed = [press(w.env, molly, card, ids[number % 2]) for number in range(50)]
-        await w.env.settle()
-        late = [w.env.backend.get_message(w.channel.id, id_) for record in pressed for id_ in record.followup_ids]
+        late = [message for one in pressed for message in answers(w.env, await one.over()) if message.content]
         assert ["decided this report meanwhile" in message.content for message in late] == [True] * 49
         notes = await store(w).audit.entries(None, limit=100)
         assert [note.action for note in notes].count("decide report") == 1
@@ -237,10 +236,8 @@ async def test_a_member_presses_nothing_in_the_queue(tmp_path: Path, verb: Verb)
         await shared(w)
         await w.alice.slash(w.channel, "lora report", name="mist", reason="stolen")
         queue = await w.molly.slash(w.channel, "moderate reports")
-        alice, card = actor(w.alice, w.channel), answers(w.env, queue._interaction)[0]
-        record = press(w.env, alice, card, f"loom:report:{verb}:1")
-        await w.env.settle()
-        *_, answer = answers(w.env, record)
+        alice, card = actor(w.alice, w.channel), w.env.backend.get_message(w.channel.id, queue.response.id)
+        *_, answer = answers(w.env, await press(w.env, alice, card, f"loom:report:{verb}:1").over())
         words = "people who run" if verb is Verb.TAKE_DOWN else "people who may manage messages"
         assert words in answer.content
         report = await store(w).judging.reported(Who(1, "", w.alice.guild.id, 1, moderator=True), 1)
