@@ -111,6 +111,10 @@ def star_line(stars: int) -> str:
 
 def filed(report: Report, *, is_new: bool) -> str:
     """What whoever reported reads: that it waits, or what became of it."""
+    if is_new and report.guild_id is None:
+        return say(
+            "Thank you. The people who run this bot will look at it. Send the same again to see what became of it."
+        )
     if is_new:
         return say("Thank you. The moderators here will look at it. Send the same again to see what became of it.")
     return {

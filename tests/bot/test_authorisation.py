@@ -16,7 +16,7 @@ import bot
 from bot.orders.rights import COMMANDS, Right, is_guild_only, least_right
 from tests.bot.authorisation.commands import NEEDED, SERVER_ONLY, names_of, try_commands
 from tests.bot.authorisation.components import press_at_once, try_components
-from tests.bot.authorisation.town import Tally
+from tests.bot.authorisation.town import Tally, loud
 from tests.bot.authorisation.usecases import try_use_cases, uncovered
 from tests.bot.worlds import world
 
@@ -79,6 +79,19 @@ async def test_fifty_presses_at_once_have_one_effect(tmp_path: Path) -> None:
     effects = await press_at_once(tmp_path / "town")
     assert len(effects) == 7
     assert set(effects.values()) == {1}
+
+
+async def test_every_kind_of_message_mentions_nobody_else(tmp_path: Path) -> None:
+    """First answers, later ones, edits, and messages in channels: those of the matrix are looked at there."""
+    async with world(tmp_path) as w:
+        await w.drawn("@everyone <@1>")  # an answer, and edits of it
+        await w.alice.slash(w.channel, "lora info", name="@everyone")
+        await w.bob.click(w.channel.last_message, label="Delete")  # a later answer
+        w.env.inject_error("PATCH", "/webhooks/*", status=404, code=10015, times=1)
+        await w.drawn("@everyone")  # a message in the channel
+        paths = {(request.method, request.path.split("/")[1]) for request in w.env.http_requests}
+        assert {("POST", "interactions"), ("PATCH", "webhooks"), ("POST", "webhooks"), ("POST", "channels")} <= paths
+        assert loud(w.env) == []
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("views/*.py")), ids=lambda path: path.stem)

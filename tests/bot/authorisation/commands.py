@@ -53,6 +53,7 @@ async def try_commands(folder: Path) -> Tally:
             for name in names:
                 if name == root or (name.startswith(f"{root} ") and name not in menus):
                     await (_Menu if name in menus else _Command)(place, name, tally).run()
+            tally.quiet(place.world.env)
     return tally
 
 

@@ -57,6 +57,7 @@ async def try_components(folder: Path) -> Tally:
         for kind in kinds:  # what a question was about is forgotten with the process that asked
             seats = SEATS if kind.custom_id.startswith("loom:grid") else _others(kind)
             await _nothing(place, kind, seats, kind.thing, tally)
+        tally.quiet(place.world.env)
     return tally
 
 

@@ -41,6 +41,10 @@ class Tally:
         self.leaks += other.leaks
         self.faults += other.faults
 
+    def quiet(self, env: simcord.Env) -> None:
+        """Nothing that was sent could mention anybody else."""
+        self.faults += loud(env)
+
     def expect(self, holds: bool, what: str) -> None:
         if not holds:
             self.faults.append(what)
@@ -53,6 +57,20 @@ class Tally:
             if canary in said and canary not in typed and not may_read(seat, canary, command)
         ]
         self.expect(BROKEN not in said, f"{what}: an error that nobody foresaw")
+
+
+def loud(env: simcord.Env) -> list[str]:
+    """What the bot sent that could mention anybody but the one whom it is for."""
+    found = []
+    for request in env.http_requests:
+        body = request.json if isinstance(request.json, dict) else {}
+        message = body.get("data") if "type" in body and isinstance(body.get("data"), dict) else body
+        if {"content", "components", "embeds"} & message.keys() and "custom_id" not in message:
+            mentions = message.get("allowed_mentions") or {"parse": "everything"}
+            named = [*mentions.get("roles", []), *mentions.get("users", [])]
+            if mentions["parse"] != [] or len(named) > 1:
+                found.append(f"{request.method} {request.path.split('/')[1]}: {mentions}")
+    return found
 
 
 class Ledger:
