@@ -22,27 +22,35 @@ from .cogs.rights import declare_rights
 from .compose import Parts, open_parts
 from .config import BotConfig
 from .jobs import Runner
-from .orders import Forbidden, Judging, Moderation, Orders
+from .language import Languages, unsaid
+from .orders import Forbidden, Judging, Models, Moderation, Orders, Oversight, SettingsDesk, Shelf, Stock, Who
 from .orders.rights import require_command
 from .replies import answer_error
 from .views import asking
 from .views.grid import Questions
 from .views.poster import DiscordPoster
+from .views.translator import CommandTranslator, listed
 
 log = logging.getLogger(__name__)
 
 DRAIN = 30.0  # seconds that what is being drawn has to end before the bot does
-RESTARTING = "The bot is about to restart. What is in line stays there; order again in a minute."
+RESTARTING = unsaid("The bot is about to restart. What is in line stays there; order again in a minute.")
 EXTENSIONS = (
+    "bot.cogs.adapter",
+    "bot.cogs.admin",
     "bot.cogs.imagine",
     "bot.cogs.grid",
     "bot.cogs.history",
     "bot.cogs.lora",
     "bot.cogs.metadata",
+    "bot.cogs.model",
     "bot.cogs.moderate",
     "bot.cogs.queue",
     "bot.cogs.report",
+    "bot.cogs.settings",
+    "bot.views.adapter_deeds",
     "bot.views.deeds",
+    "bot.views.judging",
 )
 
 
@@ -61,6 +69,7 @@ class EngineBroken(Exception):
 class Tree(app_commands.CommandTree["Bot"]):
     async def interaction_check(self, interaction: discord.Interaction[Any], /) -> bool:
         """Discord asks servers who may use what; here it is asked again, whatever they have answered."""
+        await self.client.speak_to(interaction)
         if interaction.command is None:
             return True
         try:
@@ -91,6 +100,7 @@ class Bot(commands.Bot):
         self.config = config
         self.simulated = simulated
         self.questions = Questions()
+        self.languages = Languages()
         self.owners: frozenset[int] = frozenset(config.discord.owners)
         self._fleet = fleet
         self._open = AsyncExitStack()
@@ -118,8 +128,32 @@ class Bot(commands.Bot):
     def runner(self) -> Runner:
         return self._opened.runner
 
+    @property
+    def shelf(self) -> Shelf:
+        return self._opened.shelf
+
+    @property
+    def settings(self) -> SettingsDesk:
+        return self._opened.settings
+
+    @property
+    def models(self) -> Models:
+        return self._opened.models
+
+    @property
+    def stock(self) -> Stock:
+        return self._opened.stock
+
+    @property
+    def oversight(self) -> Oversight:
+        return self._opened.oversight
+
     async def setup_hook(self) -> None:
-        self._parts = await self._open.enter_async_context(open_parts(self.config, DiscordPoster(self), self._fleet))
+        self._parts = await self._open.enter_async_context(
+            open_parts(self.config, DiscordPoster(self, self.languages), self._fleet)
+        )
+        await self.tree.set_translator(CommandTranslator())
+        self.languages.choice = self._language
         for extension in EXTENSIONS:
             await self.load_extension(extension)
         declare_rights(self.tree)
@@ -127,6 +161,14 @@ class Bot(commands.Bot):
         await self.sync_if_changed()
         if not self.simulated:
             await self.start_work()
+
+    async def speak_to(self, interaction: asking.Interaction) -> None:
+        """Whatever answers this interaction from here on is in the language of whoever made it."""
+        await self.languages.speak_to(asking.who(interaction))
+
+    async def _language(self, who: Who) -> str | None:
+        """What this person, or the place they are in, has chosen."""
+        return (await self.settings.of(who)).language
 
     async def _owners(self) -> frozenset[int]:
         """Whom Discord names as the application's owners: a person, or the members of its team who may govern it."""
@@ -183,7 +225,7 @@ class Bot(commands.Bot):
 
     async def sync_if_changed(self) -> None:
         """Discord knows the commands as they are. It is asked only when they changed, for it counts the asking."""
-        payload = [command.to_dict(self.tree) for command in self.tree.get_commands()]
+        payload = await listed(self.tree, self.tree.translator)
         text = json.dumps([self.application_id, payload], sort_keys=True, default=str)
         fingerprint = hashlib.sha256(text.encode()).hexdigest()
         known = self.config.folder / "commands.sha256"

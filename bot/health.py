@@ -81,6 +81,7 @@ class Health:
             yield _gauge("jobs_waiting", "Jobs in line.", runner.waiting)
             yield _gauge("jobs_running", "Jobs with a worker.", runner.running)
             yield _gauge("posts_open", "Pieces of work on jobs that are under way, posts among them.", runner.busy)
+            yield _gauge("pause_seconds", "Until drawing goes on after failures in a row; else 0.", runner.pause)
             ends = CounterMetricFamily("loraloom_jobs_ended", "Jobs that ended since the start.", labels=["state"])
             for state, count in runner.ended.items():
                 ends.add_metric([state.value], count)

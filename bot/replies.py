@@ -17,6 +17,7 @@ from discord import app_commands
 
 from engine import AdapterNotFound, Cancelled, EngineError, EngineFault, ModelUnreadable, OutOfMemory
 
+from .language import said, say
 from .orders import JobUnknown, OrderError
 from .views.text import code, safe
 
@@ -29,26 +30,40 @@ Reply = Callable[[Any], str]
 
 
 def _sentence(error: Exception) -> str:
-    return safe(str(error), 900) or "That did not work."
+    return safe(said(str(error)), 900) or say("That did not work.")
 
 
 REPLIES: dict[type[BaseException], Reply] = {
-    Cancelled: lambda _: "This was cancelled.",
+    Cancelled: lambda _: say("This was cancelled."),
     EngineError: _sentence,
     AdapterNotFound: _sentence,
-    ModelUnreadable: lambda error: f"{_sentence(error)} Whoever runs this bot finds the details in its log.",
-    OutOfMemory: lambda error: f"{_sentence(error)} A smaller size or fewer pictures may fit.",
-    EngineFault: lambda error: f"{_sentence(error)} This is a fault of the bot, not yours; trying again may help.",
+    ModelUnreadable: lambda error: say(
+        "{error} Whoever runs this bot finds the details in its log.", error=_sentence(error)
+    ),
+    OutOfMemory: lambda error: say("{error} A smaller size or fewer pictures may fit.", error=_sentence(error)),
+    EngineFault: lambda error: say(
+        "{error} This is a fault of the bot, not yours; trying again may help.", error=_sentence(error)
+    ),
     OrderError: _sentence,
-    JobUnknown: lambda _: "This belongs to the one who asked for it, or it is gone. `/imagine` makes one of your own.",
-    app_commands.NoPrivateMessage: lambda _: "This works only in a server.",
-    app_commands.MissingPermissions: lambda _: "You may not do this here.",
-    app_commands.BotMissingPermissions: lambda _: "I lack the permission to do this here.",
-    app_commands.CommandOnCooldown: lambda error: f"Not so fast: try again in {error.retry_after:.0f} s.",
-    app_commands.CheckFailure: lambda _: "You may not do this here.",
-    app_commands.CommandSignatureMismatch: lambda _: "This command has changed. Reload Discord (Ctrl+R) and try again.",
-    app_commands.CommandNotFound: lambda _: "This command is gone. Reload Discord (Ctrl+R) to see the ones there are.",
-    app_commands.TransformerError: lambda error: f"I cannot read {code(str(error.value), 100)} as that option.",
+    JobUnknown: lambda _: say(
+        "This belongs to the one who asked for it, or it is gone. `/imagine` makes one of your own."
+    ),
+    app_commands.NoPrivateMessage: lambda _: say("This works only in a server."),
+    app_commands.MissingPermissions: lambda _: say("You may not do this here."),
+    app_commands.BotMissingPermissions: lambda _: say("I lack the permission to do this here."),
+    app_commands.CommandOnCooldown: lambda error: say(
+        "Not so fast: try again in {seconds:.0f} s.", seconds=error.retry_after
+    ),
+    app_commands.CheckFailure: lambda _: say("You may not do this here."),
+    app_commands.CommandSignatureMismatch: lambda _: say(
+        "This command has changed. Reload Discord (Ctrl+R) and try again."
+    ),
+    app_commands.CommandNotFound: lambda _: say(
+        "This command is gone. Reload Discord (Ctrl+R) to see the ones there are."
+    ),
+    app_commands.TransformerError: lambda error: say(
+        "I cannot read {value} as that option.", value=code(str(error.value), 100)
+    ),
 }
 
 
@@ -65,7 +80,10 @@ async def answer_error(interaction: discord.Interaction[Any], error: BaseExcepti
     if text is None:
         reference = secrets.token_hex(4)
         log.error("Unforeseen error %s", reference, exc_info=cause)
-        text = f"Sorry, something broke on my side. If it keeps happening, tell whoever runs this bot: `{reference}`."
+        text = say(
+            "Sorry, something broke on my side. If it keeps happening, tell whoever runs this bot: `{reference}`.",
+            reference=reference,
+        )
     if interaction.extras.get(ANSWERED):
         return
     interaction.extras[ANSWERED] = True
@@ -77,8 +95,9 @@ async def answer_error(interaction: discord.Interaction[Any], error: BaseExcepti
 
 @contextlib.asynccontextmanager
 async def border(interaction: discord.Interaction[Any]) -> AsyncIterator[None]:
-    """Any error inside is answered; for callbacks whose errors discord.py would only log."""
+    """Any error inside is answered, and all in their language; for callbacks whose errors discord.py would only log."""
     try:
+        await interaction.client.speak_to(interaction)
         yield
     except Exception as error:  # noqa: BLE001  this is the border
         await answer_error(interaction, error)

@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from .library import BUILTIN_ADAPTERS as BUILTIN_ADAPTERS
     from .library import builtin_adapter as builtin_adapter
     from .library import hash_digits as hash_digits
+    from .models import family_of_model as family_of_model
     from .prompt import ParsedPrompt as ParsedPrompt
     from .prompt import SubPrompt as SubPrompt
     from .prompt import left_out as left_out
@@ -77,6 +78,7 @@ if TYPE_CHECKING:
     from .types import AdapterUse as AdapterUse
     from .types import Attempt as Attempt
     from .types import CacheFigures as CacheFigures
+    from .types import Conduct as Conduct
     from .types import Done as Done
     from .types import Dropped as Dropped
     from .types import Event as Event
@@ -109,13 +111,14 @@ _HOMES = {
     "grid": ("KINDS", "MAX_CELLS", "Axis", "Grid", "read_axis"),
     "infotext": ("Reading", "infotext_exif", "read_infotext", "read_picture", "write_infotext"),
     "library": ("BUILTIN_ADAPTERS", "builtin_adapter", "hash_digits"),
+    "models": ("family_of_model",),
     "prompt": ("ParsedPrompt", "SubPrompt", "left_out", "parse_prompt", "untagged", "written"),
     "scheduler": ("Scheduler", "Waiting"),
     "studio": ("Studio", "run"),
     "thread": ("LocalFleet",),
     "types": """
         EMPHASES NOISES SAMPLERS SCHEDULES UPSCALERS
-        AdapterInfo AdapterReport AdapterUse Attempt CacheFigures Done Dropped Event Failed Hires Holds Lost
+        AdapterInfo AdapterReport AdapterUse Attempt CacheFigures Conduct Done Dropped Event Failed Hires Holds Lost
         Picture Progress Request Result Snapshot Stepped WorkerId WorkerView
     """.split(),
     "work": ("cost",),

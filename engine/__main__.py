@@ -67,7 +67,7 @@ def _generate(args: argparse.Namespace) -> int:
         print(f"{target}: {picture.width}x{picture.height}, seed {picture.seed}")
     for report in result.reports:
         print(report)
-    for note in result.notes:
+    for note in (*result.notes, *result.remarks):
         print(note, file=sys.stderr)
     print(f"{result.seconds:.1f} s")
     return 0

@@ -16,11 +16,19 @@ EngineError
 ├── MetadataUnreadable     a picture or text does not say how it was made, or says it in a way that cannot be read
 ├── OutOfMemory            the picture does not fit this machine
 └── EngineFault            a defect of ours or of the machine; details are in the log
-    ├── PictureBroken      the model, an adapter or the VAE gave no numbers, whatever was tried
+    ├── PictureBroken      the model, an adapter or the VAE gave no picture, whatever was tried
     └── DeviceLost         the device failed in a way that only a new process mends
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .conduct import Conduct
+
+DEFECT = "Something broke while drawing; it is not your fault. The people who run this bot find the details in its log."
+NO_NUMBERS = "The drawing came to nothing: the base model or an adapter gave no numbers. Other weights may help."
 
 
 class Cancelled(Exception):
@@ -28,7 +36,9 @@ class Cancelled(Exception):
 
 
 class EngineError(Exception):
-    """Base of everything the engine refuses or fails at."""
+    """Base of everything the engine refuses or fails at. `conduct` are the adapters that may be to blame."""
+
+    conduct: tuple[Conduct, ...] = ()
 
 
 class BadRequest(EngineError):
@@ -88,7 +98,14 @@ class EngineFault(EngineError):
 
 
 class PictureBroken(EngineFault):
-    """The model, an adapter or the VAE gave no numbers (NaN), whatever was tried."""
+    """The model, an adapter or the VAE gave no numbers (NaN) or one flat colour, whatever was tried.
+
+    `step` is the one by which it was seen, from 1; 0 where only the finished picture showed it.
+    """
+
+    def __init__(self, sentence: str, *, step: int = 0) -> None:
+        super().__init__(sentence)
+        self.step = step
 
 
 class DeviceLost(EngineFault):

@@ -34,6 +34,27 @@ class Fleet(Protocol):
     async def unpin(self, worker: WorkerId, sha256: str) -> None:
         """The adapter may leave that worker's memory like any other. Raises EngineFault where no worker is."""
 
+    async def load(self, worker: WorkerId, adapter: AdapterUse) -> str:
+        """The adapter is prepared there, and leaves when others need its place. Gives its sha256.
+
+        As with `pin`, between two attempts. Raises AdapterError, or EngineFault where no worker is.
+        """
+
+    async def unload(self, worker: WorkerId, sha256: str) -> None:
+        """The adapter is in none of that worker's memory, whether it was before or not; the file stays.
+
+        Raises BadRequest for one that is pinned there, or EngineFault where no worker is.
+        """
+
+    async def add_model(self, worker: WorkerId, name: str, source: str) -> None:
+        """Requests may name this base model there; it is loaded when the first does. Raises EngineFault."""
+
+    async def remove_model(self, worker: WorkerId, name: str) -> None:
+        """There is no base model of that name there; where it was loaded, the default one is.
+
+        Raises BadRequest for the default one, or EngineFault where no worker is.
+        """
+
     async def broken(self) -> str:
         """Waits until no worker can ever come back, and gives the reason: only a new process helps then."""
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import logging
 import secrets
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from PIL import Image
@@ -20,20 +23,37 @@ from .adapters.embedding import Vocabulary
 from .adapters.family import family_of_pipeline
 from .adapters.file import Adapter, read_adapter
 from .adapters.peft import PeftMixer
+from .conduct import Conduct, Paces
 from .config import BUILTIN, EngineConfig
-from .errors import AdapterError, Cancelled, DeviceLost, EngineError, ModelNotFound, OutOfMemory
+from .draft import Draft, Drawn, drafts_of, named, together
+from .errors import (
+    DEFECT,
+    AdapterError,
+    BadRequest,
+    Cancelled,
+    DeviceLost,
+    EngineError,
+    EngineFault,
+    ModelError,
+    ModelNotFound,
+    ModelUnreadable,
+    OutOfMemory,
+    PictureBroken,
+)
 from .folders import Wildcards, embedding_files
 from .grid import Grid, described
 from .infotext import write_infotext
-from .library import SUFFIX, Library
+from .library import Library
 from .pipeline.conditioning import Reading
+from .pipeline.faults import out_of_memory, sticky
 from .pipeline.image import to_png
 from .pipeline.load import load_pipeline, pick_device, pick_dtype
 from .pipeline.painting import Order, Painted, Painter, seed_of
 from .pipeline.vae import Vae, load_vae
-from .prompt import expanded, left_out, noted, untagged
+from .prompt import left_out, noted, untagged
 from .residency import Residency
 from .sheet import labelled
+from .trials import Trials
 from .types import (
     MAX_SEED,
     AdapterReport,
@@ -44,12 +64,13 @@ from .types import (
     Request,
     Result,
     Weights,
-    alone,
     seeded,
 )
 from .work import Meter
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
+TOO_LARGE = "This picture does not fit the memory here; try a smaller size or fewer at once."
 DEFAULT_CFG = {"built-in": 4.0}  # by family; 7 elsewhere, as the WebUI has it
 
 
@@ -61,32 +82,6 @@ class _Model:
     mixer: Mixer
     family: str
     vaes: dict[str, Vae]  # by name, as they were asked for; "" is the model's own
-
-
-@dataclass(frozen=True, slots=True)
-class _Drawn:
-    request: Request
-    pictures: tuple[Picture, ...]
-    reports: tuple[AdapterReport, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Draft:
-    """Pictures that are drawn with one mix: a request of its own, without tags, and the files of its adapters."""
-
-    request: Request
-    adapters: tuple[Adapter, ...]
-
-    def mix(self, step: int, steps: int, *, hires: bool = False) -> list[tuple[Adapter, Weights]]:
-        """What is in force at this step, counted from 1, of the first pass or of a second one (`hires`)."""
-        uses = zip(self.adapters, self.request.adapters, strict=True)
-        return [(adapter, use.at(step, steps, hires=hires)) for adapter, use in uses]
-
-    @property
-    def kind(self) -> tuple[tuple[str, AdapterUse], ...]:
-        """The same for drafts that can be drawn together: the same files in the same strengths."""
-        uses = zip(self.adapters, self.request.adapters, strict=True)
-        return tuple((adapter.info.sha256, replace(use, name="", sha256="")) for adapter, use in uses)
 
 
 class Renderer:
@@ -102,6 +97,7 @@ class Renderer:
         self._files: Residency[str, Adapter] = Residency(config.adapter_cache)
         self._factors: Residency[str, Bound] = Residency(config.adapter_cache)  # for the model that is loaded
         self._hashes: dict[tuple[Path, int, int], str] = {}  # an unchanged file is not read again
+        self._paces = Paces()
         self._merged: frozenset[str] = frozenset()
         self._mix: list[tuple[Adapter, Weights]] | None = None  # None: not known, after an error
         self._model = self._load(config.model)
@@ -112,22 +108,13 @@ class Renderer:
         Raises EngineError. Whatever happens, the weights are the base model's plus the last mix that was set whole.
         """
         began = time.monotonic()
-        try:
-            with torch.inference_mode():
-                return self._run(request, emit, cancelled, began)
-        except torch.OutOfMemoryError as error:
-            self._free()
-            raise OutOfMemory(
-                "This picture does not fit the memory of the graphics card; try a smaller size or fewer at once."
-            ) from error
-        except RuntimeError as error:  # torch.AcceleratorError is one, and older faults are nothing more special
-            if _is_sticky(error):
-                raise DeviceLost("The graphics card failed; the bot starts anew.") from error
-            raise
+        with _typed(), torch.inference_mode():
+            return self._run(request, emit, cancelled, began)
 
     def holds(self) -> Holds:
         """What is ready now. Adapters by sha256."""
         free = torch.cuda.mem_get_info(self._device)[0] if self._device.type == "cuda" else None
+        pace = self._model.painter.pace
         return Holds(
             model=self._model.name,
             family=self._model.family,
@@ -135,7 +122,7 @@ class Renderer:
             gpu=self._merged | frozenset(self._factors),
             ram=frozenset(self._files),
             free_vram=free,
-            seconds_per_step=self._model.painter.seconds_per_step,
+            seconds_per_step=pace.seconds if pace is not None else None,
             pinned=self._files.pins,
             caches={"files": self._files.figures, "factors": self._factors.figures},
         )
@@ -144,7 +131,7 @@ class Renderer:
         """These adapters are prepared, so that the next request finds them warm. What cannot be used is left out."""
         for use in adapters:
             try:
-                self._model.mixer.prepare(self._adapter(use))
+                self._prepared(use)
             except AdapterError as error:
                 log.info("not prefetched: %s", error)  # the request that names it gets the error
 
@@ -153,16 +140,42 @@ class Renderer:
 
         Raises AdapterError; then nothing is pinned.
         """
-        found = self._adapter(adapter)
-        self._model.mixer.prepare(found)
-        self._files.pin(found.info.sha256)
-        self._factors.pin(found.info.sha256)
-        return found.info.sha256
+        sha256 = self.load(adapter)
+        self._files.pin(sha256)
+        self._factors.pin(sha256)
+        return sha256
 
     def unpin(self, sha256: str) -> None:
         """The adapter may leave like any other."""
         self._files.unpin(sha256)
         self._factors.unpin(sha256)
+
+    def load(self, adapter: AdapterUse) -> str:
+        """The adapter is in memory, prepared for the model that is loaded. Gives its sha256. Raises AdapterError."""
+        with _typed():
+            return self._afforded(partial(self._prepared, adapter)).info.sha256
+
+    def unload(self, sha256: str) -> None:
+        """Nothing of the adapter is in memory, nor in the weights. Raises BadRequest for one that is pinned."""
+        if sha256 in self._files.pins:
+            raise BadRequest("This adapter is pinned; unpin it first.")
+        if sha256 in self._merged:
+            self._set_mix([])
+        self._model.mixer.drop(sha256)
+        self._files.drop(sha256)
+
+    def add_model(self, name: str, source: str) -> None:
+        """A request may name this base model; `remove_model` is the inverse."""
+        self._config = replace(self._config, models={**self._config.models, name: source})
+
+    def remove_model(self, name: str) -> None:
+        """There is no base model of that name. Raises BadRequest for the default one."""
+        if name == self._config.model:
+            raise BadRequest(f"{name} is the default base model of this engine.")
+        if name == self._model.name:
+            self._use_model("")
+        models = {known: source for known, source in self._config.models.items() if known != name}
+        self._config = replace(self._config, models=models)
 
     def _run(self, request: Request, emit: Emit, cancelled: Callable[[], bool], began: float) -> Result:
         self._use_model(request.model)
@@ -172,30 +185,30 @@ class Renderer:
             drawn = self._draw(request, meter, cancelled)
         else:
             drawn = self._draw_grid(request, request.grid, meter, cancelled)
-        return Result(drawn.request, drawn.pictures, time.monotonic() - began, drawn.reports)
+        seconds = time.monotonic() - began
+        return Result(drawn.request, drawn.pictures, seconds, drawn.reports, drawn.conduct, drawn.remarks)
 
-    def _draw(self, request: Request, meter: Meter, cancelled: Callable[[], bool]) -> _Drawn:
+    def _draw(self, request: Request, meter: Meter, cancelled: Callable[[], bool]) -> Drawn:
         """The pictures in the order in which they were asked for; those of one mix are drawn together."""
-        drafts = [self._draft(one) for one in _drafts(request, Wildcards(self._config.wildcard_folders))]
-        groups: dict[object, list[_Draft]] = {}
+        drafts = [self._draft(one) for one in drafts_of(request, Wildcards(self._config.wildcard_folders))]
+        groups: dict[object, list[Draft]] = {}
         for draft in drafts:
             groups.setdefault(draft.kind, []).append(draft)
         meter.repeat(len(groups))
-        pictures: dict[int, tuple[Picture, ...]] = {}
-        reports: dict[str, AdapterReport] = {}
+        pictures: dict[int, list[Picture]] = {}
+        done: list[Drawn] = []
         for group in groups.values():
-            drawn, told = self._draw_group(group, meter, cancelled)
-            pictures |= {id(draft): found for draft, found in zip(group, drawn, strict=True)}
-            reports |= {report.name: report for report in told if report.name not in reports}
+            done.append(self._draw_group(group, meter, cancelled))
+            rest = iter(done[-1].pictures)
+            pictures |= {id(draft): [next(rest) for _ in range(draft.request.count)] for draft in group}
         if len(drafts) == 1:
             request = drafts[0].request
         else:  # the prompt as it was asked for, with the notes of every picture
             notes = dict.fromkeys(note for draft in drafts for note in draft.request.notes)
             request = noted(replace(request, notes=()), list(notes))
-        every = tuple(picture for draft in drafts for picture in pictures[id(draft)])
-        return _Drawn(request, every, tuple(reports.values()))
+        return together(request, [picture for draft in drafts for picture in pictures[id(draft)]], done)
 
-    def _draft(self, request: Request) -> _Draft:
+    def _draft(self, request: Request) -> Draft:
         """The adapters' files. One that only a tag asks for and that cannot be used is left out, with a note."""
         listed = len(request.adapters)
         request = untagged(request)
@@ -203,22 +216,48 @@ class Renderer:
         refused: list[tuple[AdapterUse, EngineError]] = []
         for place, use in enumerate(request.adapters):
             try:
-                adapter = self._adapter(use)
-                self._model.mixer.prepare(adapter)
-                found.append((_named(use), adapter))
+                found.append((named(use), self._afforded(partial(self._prepared, use))))
             except AdapterError as error:
                 if place < listed:
                     raise
-                refused.append((_named(use), error))
+                refused.append((named(use), error))
+            except Exception as error:
+                if sticky(error):
+                    raise
+                raise _broken(error, (Conduct(named(use).name, use.sha256),)) from error
         request = left_out(replace(request, adapters=tuple(use for use, _ in found)), refused)
-        return _Draft(request, tuple(adapter for _, adapter in found))
+        return Draft(request, tuple(adapter for _, adapter in found))
 
-    def _draw_group(
-        self, group: Sequence[_Draft], meter: Meter, cancelled: Callable[[], bool]
-    ) -> tuple[list[tuple[Picture, ...]], tuple[AdapterReport, ...]]:
-        """The pictures of each draft, all with the mix of the first, and what became of its adapters."""
+    def _draw_group(self, group: Sequence[Draft], meter: Meter, cancelled: Callable[[], bool]) -> Drawn:
+        """The pictures of all drafts in turn, with the mix of the first. An error says which adapters are to blame."""
         first = group[0]
         _stop_if(cancelled)
+        trials = Trials(
+            self._paces, lambda draft, emit: self._paint([draft], Meter(draft.request, emit), cancelled), meter
+        )
+        try:
+            painted, reports = self._afforded(partial(self._paint, group, meter, cancelled), meter)
+        except PictureBroken as error:
+            raise _accusing(error, trials.blamed(first, error)) from error
+        except (EngineError, Cancelled):
+            raise
+        except Exception as error:
+            if out_of_memory(error) or sticky(error):
+                raise
+            raise _broken(error, trials.blamed(first, error)) from error
+        pace = self._model.painter.pace
+        conduct = () if pace is None else trials.measured(first, pace)
+        pictures = [self._picture(draft, one) for draft, several in zip(group, painted, strict=True) for one in several]
+        remarks = dict.fromkeys(remark for several in painted for one in several for remark in one.remarks)
+        # one file may be known by several names: the report says the one that was asked for
+        told = zip(reports, first.request.adapters, strict=True)
+        reports = tuple(replace(report, name=use.name) for report, use in told)
+        return Drawn(first.request, tuple(pictures), reports, conduct, tuple(remarks))
+
+    def _paint(
+        self, group: Sequence[Draft], meter: Meter, cancelled: Callable[[], bool], sparing: bool = False
+    ) -> tuple[list[list[Painted]], tuple[AdapterReport, ...]]:
+        first = group[0]
         vae = self._vae(first.request.vae)
         reports = self._set_mix(first.mix(1, first.request.steps))  # the text encoders' throughout
         orders = [Order(draft.request, self._reading(draft)) for draft in group]
@@ -229,18 +268,29 @@ class Renderer:
             if mix != self._mix:
                 self._set_mix(mix)
 
-        painted = self._model.painter.paint(orders, vae, switch, meter, lambda: _stop_if(cancelled))
-        pictures = [
-            tuple(self._picture(draft, one) for one in several) for draft, several in zip(group, painted, strict=True)
-        ]
-        # one file may be known by several names: the report says the one that was asked for
-        named = zip(reports, first.request.adapters, strict=True)
-        return pictures, tuple(replace(report, name=use.name) for report, use in named)
+        paint = self._model.painter.paint
+        return paint(orders, vae, switch, meter, lambda: _stop_if(cancelled), sparing=sparing), reports
 
-    def _draw_grid(self, request: Request, grid: Grid, meter: Meter, cancelled: Callable[[], bool]) -> _Drawn:
+    def _afforded(self, act: Callable[[bool], T], meter: Meter | None = None) -> T:
+        """What `act(False)` gives; where the memory runs out, `act(True)`, after everything that can go has gone."""
+        mark = meter.mark() if meter is not None else None
+        try:
+            return act(False)
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
+            log.warning("no memory (%s); once more, in smaller portions", str(error).partition("\n")[0])
+        # only here is nothing held any more by the frames of what failed
+        self._free()
+        if meter is not None and mark is not None:
+            meter.alive()
+            meter.back(mark)
+        return act(True)
+
+    def _draw_grid(self, request: Request, grid: Grid, meter: Meter, cancelled: Callable[[], bool]) -> Drawn:
         """The sheet, then its cells where they are to be kept. Cells of one mix are drawn one after the other."""
         cells = grid.cells(request)
-        drawn: dict[int, _Drawn] = {}
+        drawn: dict[int, Drawn] = {}
         for place in sorted(range(len(cells)), key=lambda i: repr(cells[i].adapters)):
             drawn[place] = self._draw(cells[place], meter, cancelled)
         in_order = [drawn[place] for place in range(len(cells))]
@@ -251,10 +301,9 @@ class Renderer:
         text = f"{self._infotext(draft, draft.request, {})}, {described(grid)}"
         png = to_png(sheet, text, [picture.infotext for picture in pictures])
         first = Picture(png, sheet.width, sheet.height, seed_of(request), text)
-        reports = {report.name: report for one in in_order for report in one.reports}
         notes = dict.fromkeys(note for one in in_order for note in one.request.notes)
         asked = noted(replace(draft.request, notes=()), list(notes))
-        return _Drawn(asked, (first, *pictures) if grid.keep else (first,), tuple(reports.values()))
+        return together(asked, (first, *pictures) if grid.keep else (first,), in_order)
 
     def _complete(self, request: Request) -> Request:
         unet, factor = self._model.pipeline.unet, self._model.pipeline.vae_scale_factor
@@ -271,7 +320,7 @@ class Renderer:
         self._mix, self._merged = mix, frozenset(adapter.info.sha256 for adapter, _ in mix)
         return reports
 
-    def _reading(self, draft: _Draft) -> Reading:
+    def _reading(self, draft: Draft) -> Reading:
         """How the prompts are read while this mix is in force."""
         brought = {
             embedding.name.casefold(): replace(embedding, short=use.name)
@@ -281,21 +330,26 @@ class Renderer:
         vocabulary = Vocabulary(embedding_files(self._config.embedding_folders), brought)
         return Reading(draft.request.clip_skip, draft.request.emphasis, self._model.mixer.text_mix, vocabulary)
 
-    def _picture(self, draft: _Draft, one: Painted) -> Picture:
+    def _picture(self, draft: Draft, one: Painted) -> Picture:
         text = self._infotext(draft, one.request, one.embeddings)
         return Picture(to_png(one.image, text), one.image.width, one.image.height, seed_of(one.request), text)
 
-    def _infotext(self, draft: _Draft, one: Request, embeddings: Mapping[str, str]) -> str:
+    def _infotext(self, draft: Draft, one: Request, embeddings: Mapping[str, str]) -> str:
         names = zip(draft.request.adapters, draft.adapters, strict=True)
         hashes = {use.name: adapter.info.tensor_sha256 for use, adapter in names}
         return write_infotext(one, seed_of(one), self._model.name, hashes, embeddings)
+
+    def _prepared(self, use: AdapterUse, sparing: bool = False) -> Adapter:
+        adapter = self._adapter(use)
+        self._model.mixer.prepare(adapter)
+        return adapter
 
     def _adapter(self, use: AdapterUse) -> Adapter:
         path = self._library.locate(use)
         stamp = (path, path.stat().st_mtime_ns, path.stat().st_size)
         known = self._files.get(use.sha256 or self._hashes.get(stamp, ""))
         if known is None:
-            known = read_adapter(path, sha256=use.sha256, name=_named(use).name)
+            known = read_adapter(path, sha256=use.sha256, name=named(use).name)
             self._hashes[stamp] = known.info.sha256
             self._files.admit(known.info.sha256, known, known.nbytes)
         return known
@@ -308,11 +362,12 @@ class Renderer:
             # the old model's memory goes before the new one comes
             del self._model.pipeline, self._model.painter, self._model.mixer, self._model.vaes
             self._mix, self._merged = None, frozenset()
+            self._paces = Paces()
             self._factors.clear()
             try:
-                self._model = self._load(wanted)
+                self._model = self._load_asked(wanted)
             except BaseException:
-                self._model = self._load(self._config.model)
+                self._model = self._load_again()
                 raise
 
     def _load(self, name: str) -> _Model:
@@ -326,6 +381,21 @@ class Renderer:
         every = self._config.preview_every
         painter = Painter(pipeline, self._device, self._dtype, family=family, preview_every=every)
         return _Model(name, pipeline, painter, mixer, family, {"": Vae(pipeline.vae)})
+
+    def _load_asked(self, name: str) -> _Model:
+        """As `_load`, for somebody whose business it is not where this machine keeps its files."""
+        try:
+            return self._load(name)
+        except ModelError as error:
+            log.error("the base model %s cannot be used: %s", name, error)
+            raise ModelUnreadable(f"The base model {name} cannot be loaded.") from error
+
+    def _load_again(self) -> _Model:
+        """The default base model, which was there at the start. Raises DeviceLost: without it nothing can be drawn."""
+        try:
+            return self._load(self._config.model)
+        except Exception as error:
+            raise DeviceLost("No base model can be loaded any more; the bot starts anew.") from error
 
     def _vae(self, name: str) -> Vae:
         """The VAE of that name, loaded when it is first asked for and kept while the base model is."""
@@ -342,31 +412,44 @@ class Renderer:
         return f"No base model is called {name!r} here; there are {names}."
 
     def _free(self) -> None:
+        """Nothing is in memory that can be had again: factors, files, encoded prompts, VAEs, copies on the device."""
         self._factors.trim()
+        self._files.trim()
+        self._model.painter.forget()
+        self._model.mixer.retreat()
+        self._model.vaes = {"": self._model.vaes[""]}
+        gc.collect()
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
 
 
-def _drafts(request: Request, wildcards: Wildcards) -> tuple[Request, ...]:
-    """The request, or one for each picture where wildcards or variants make their prompts, tags and all, differ.
-
-    A picture and its seed are the same in any batch.
-    """
-    read = [expanded(request, index, wildcards) for index in range(request.count)]
-    if all(one == request for one in read):
-        return (request,)
-    return tuple(alone(one, index) for index, one in enumerate(read))
+def _accusing(error: PictureBroken, conduct: tuple[Conduct, ...]) -> PictureBroken:
+    """The error, with the adapters that may be to blame; in words where they are proven to be."""
+    names = [one.name for one in conduct if one.fault]
+    sentence = f"{' and '.join(names)} cannot be drawn with here: the base model draws nothing with it. Leave it out."
+    fault = PictureBroken(sentence if names else str(error), step=error.step)
+    fault.conduct = conduct
+    return fault
 
 
-def _named(use: AdapterUse) -> AdapterUse:
-    """A path is nobody's business outside this machine: pictures carry the file's name."""
-    return replace(use, name=Path(use.name).stem) if use.name.endswith(SUFFIX) else use
+def _broken(error: Exception, conduct: tuple[Conduct, ...]) -> EngineError:
+    """What is raised for an error that nobody foresaw, with the adapters that may be to blame."""
+    fault = OutOfMemory(TOO_LARGE) if out_of_memory(error) else EngineFault(DEFECT)
+    fault.conduct = conduct
+    return fault
 
 
-def _is_sticky(error: RuntimeError) -> bool:
-    """Whether CUDA is broken for the rest of this process (CUDA Runtime API, cudaErrorIllegalAddress and its like)."""
-    words = str(error)
-    return isinstance(error, torch.AcceleratorError) or "CUDA error:" in words or "device-side assert" in words
+@contextmanager
+def _typed() -> Iterator[None]:
+    """What PyTorch raises where memory or device fail, in words of ours."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if out_of_memory(error):
+            raise OutOfMemory(TOO_LARGE) from error
+        if sticky(error):
+            raise DeviceLost("The graphics card failed; the bot starts anew.") from error
+        raise
 
 
 def _stop_if(cancelled: Callable[[], bool]) -> None:

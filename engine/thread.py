@@ -11,10 +11,10 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .config import EngineConfig
-from .errors import Cancelled, DeviceLost, EngineError, EngineFault
+from .errors import DEFECT, Cancelled, DeviceLost, EngineError, EngineFault
 from .fleet import OnEvent
 from .types import (
     AdapterUse,
@@ -35,10 +35,11 @@ if TYPE_CHECKING:
     from .renderer import Renderer
 
 log = logging.getLogger(__name__)
-FAULT = "Something broke while drawing; it is not your fault. The people who run this bot find the details in its log."
+T = TypeVar("T")
 WATCH_EVERY = 1.0  # seconds
 STALLED_GPU, STALLED_CPU = 30.0, 300.0  # seconds in which a step is done, unless the configuration says otherwise
 FIRST_STEP = 10  # times as long may pass before the first step: base models and adapters are loaded then
+DEVICE = "the graphics card or its driver failed"
 GONE = "The machine that was asked is gone; try again."
 
 
@@ -46,8 +47,8 @@ GONE = "The machine that was asked is gone; try again."
 class _Errand:
     """Something that the renderer does between two attempts."""
 
-    act: Callable[[Renderer], str]
-    done: asyncio.Future[str]
+    act: Callable[[Renderer], object]
+    done: asyncio.Future[Any]
 
 
 class LocalFleet:
@@ -59,7 +60,7 @@ class LocalFleet:
         self._id = WorkerId(f"local-{secrets.token_hex(4)}")
         self._work: queue.SimpleQueue[Attempt | _Errand | None] = queue.SimpleQueue()
         self._out: dict[tuple[str, int], threading.Event] = {}  # what is with the worker, and whether to stop it
-        self._errands: set[asyncio.Future[str]] = set()
+        self._errands: set[asyncio.Future[Any]] = set()
         self._events: asyncio.Queue[Event | None] = asyncio.Queue()
         self._holds = Holds(model="", family="")
         self._closing = False
@@ -105,11 +106,19 @@ class LocalFleet:
         return await self._send(worker, lambda renderer: renderer.pin(adapter))
 
     async def unpin(self, worker: WorkerId, sha256: str) -> None:
-        def act(renderer: Renderer) -> str:
-            renderer.unpin(sha256)
-            return sha256
+        await self._send(worker, lambda renderer: renderer.unpin(sha256))
 
-        await self._send(worker, act)
+    async def load(self, worker: WorkerId, adapter: AdapterUse) -> str:
+        return await self._send(worker, lambda renderer: renderer.load(adapter))
+
+    async def unload(self, worker: WorkerId, sha256: str) -> None:
+        await self._send(worker, lambda renderer: renderer.unload(sha256))
+
+    async def add_model(self, worker: WorkerId, name: str, source: str) -> None:
+        await self._send(worker, lambda renderer: renderer.add_model(name, source))
+
+    async def remove_model(self, worker: WorkerId, name: str) -> None:
+        await self._send(worker, lambda renderer: renderer.remove_model(name))
 
     async def broken(self) -> str:
         assert self._broken is not None, "the fleet has been started"
@@ -133,10 +142,10 @@ class LocalFleet:
         if self._pump is not None:
             await self._pump
 
-    async def _send(self, worker: WorkerId, act: Callable[[Renderer], str]) -> str:
+    async def _send(self, worker: WorkerId, act: Callable[[Renderer], T]) -> T:
         if self._closing or worker not in self.workers():
             raise EngineFault(GONE)
-        done: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._errands.add(done)
         done.add_done_callback(self._errands.discard)
         self._work.put(_Errand(act, done))
@@ -195,7 +204,7 @@ class LocalFleet:
             self._holds = holds or self._holds
             self._events.put_nowait(event)
 
-    def _fulfil(self, errand: _Errand, outcome: str | EngineError, holds: Holds) -> None:
+    def _fulfil(self, errand: _Errand, outcome: object, holds: Holds) -> None:
         """On the event loop: whoever sent the errand hears how it went."""
         self._holds = holds
         if isinstance(outcome, EngineError):
@@ -211,16 +220,30 @@ class LocalFleet:
         except BaseException as error:  # noqa: BLE001  the border of the GPU thread: it is raised again in `start`
             _tell(loop, _set_exception, ready, error)
             return
-        _tell(loop, ready.set_result, renderer.holds())
+        try:
+            _tell(loop, ready.set_result, renderer.holds())
+            why = self._work_off(loop, renderer)
+        except BaseException:  # the border of the GPU thread: nobody else would hear of its end
+            log.exception("the engine's thread ended")
+            why = "its thread ended in an error"
+        if why:
+            _tell(loop, self._break, why)
+
+    def _work_off(self, loop: asyncio.AbstractEventLoop, renderer: Renderer) -> str:
+        """Everything that comes in, until the end; gives the reason where that is none that was asked for."""
         while (work := self._work.get()) is not None:
             if isinstance(work, _Errand):
-                _tell(loop, self._fulfil, work, _run_errand(renderer, work), renderer.holds())
+                outcome = _run_errand(renderer, work)
+                if isinstance(outcome, DeviceLost):
+                    _tell(loop, _set_exception, work.done, outcome)
+                    return DEVICE
+                _tell(loop, self._fulfil, work, outcome, renderer.holds())
                 continue
             event = self._attempt(loop, renderer, work)
             if isinstance(event, Lost):
-                _tell(loop, self._break, "the graphics card or its driver failed")
-                return  # asking it anything, even how much memory it has, would fail or hang
+                return DEVICE  # asking it anything, even how much memory it has, would fail or hang
             _tell(loop, self._finish, event, renderer.holds())
+        return ""
 
     def _attempt(self, loop: asyncio.AbstractEventLoop, renderer: Renderer, attempt: Attempt) -> Event:
         key = (attempt.job, attempt.attempt)
@@ -240,20 +263,22 @@ class LocalFleet:
             log.exception("attempt %s of job %s broke the device", attempt.attempt, attempt.job)
             return Lost(*key)
         except EngineError as error:
-            return Failed(*key, type(error).__name__, str(error))
+            if isinstance(error, EngineFault):
+                log.warning("attempt %s of job %s broke: %s", attempt.attempt, attempt.job, error, exc_info=error)
+            return Failed(*key, type(error).__name__, str(error), error.conduct)
         except Exception:  # the border of the GPU thread: nothing may end it
             log.exception("attempt %s of job %s broke", attempt.attempt, attempt.job)
-            return Failed(*key, "EngineFault", FAULT)
+            return Failed(*key, "EngineFault", DEFECT)
 
 
-def _run_errand(renderer: Renderer, errand: _Errand) -> str | EngineError:
+def _run_errand(renderer: Renderer, errand: _Errand) -> object:
     try:
         return errand.act(renderer)
     except EngineError as error:
         return error
     except Exception:  # the border of the GPU thread: nothing may end it
         log.exception("an errand broke")
-        return EngineFault(FAULT)
+        return EngineFault(DEFECT)
 
 
 def _make_renderer(config: EngineConfig) -> Renderer:

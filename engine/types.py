@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NewType
 
+from .conduct import Conduct as Conduct
 from .errors import ERRORS, BadRequest, EngineError
 from .strength import MAX_WEIGHT as MAX_WEIGHT
 from .strength import Weights as Weights
@@ -244,13 +245,16 @@ class AdapterReport:
 class Result:
     """The pictures of one request. `request` is complete: seed, size and cfg are what was used.
 
-    `reports` are by adapter file; `notes` say which tags of the prompt were left out, and why.
+    `reports` are by adapter file, and so is `conduct`; `notes` say which tags of the prompt were left out, and why.
+    `remarks` say in what the pictures were not drawn as they would be on a larger machine.
     """
 
     request: Request
     pictures: tuple[Picture, ...]
     seconds: float
     reports: tuple[AdapterReport, ...] = ()
+    conduct: tuple[Conduct, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -381,10 +385,11 @@ class Dropped(Event):
 
 @dataclass(frozen=True, slots=True)
 class Failed(Event):
-    """`error` names a class of `engine.errors`; `sentence` is fit for a member."""
+    """`error` names a class of `engine.errors`; `sentence` is fit for a member. `conduct`: who may be to blame."""
 
     error: str
     sentence: str
+    conduct: tuple[Conduct, ...] = ()
 
     def exception(self) -> EngineError:
         return ERRORS.get(self.error, EngineError)(self.sentence)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .types import Emit, Progress, Request
 
@@ -45,6 +45,7 @@ class Meter:
         self._emit = emit
         self._total = sum(one.steps for one in passes(request))
         self._before = self._planned = 0
+        self._told = Progress(0, self._total)
 
     def repeat(self, times: int) -> None:
         """What is drawn next is drawn so many times over: pictures of different mixes take turns."""
@@ -55,6 +56,19 @@ class Meter:
         self._before += self._planned
         self._planned = planned.steps
 
+    def mark(self) -> tuple[int, int]:
+        """This place, for `back`."""
+        return self._before, self._planned
+
+    def back(self, mark: tuple[int, int]) -> None:
+        """What was drawn since that place is drawn again."""
+        self._before, self._planned = mark
+
     def tell(self, step: int, steps: int, preview: bytes | None) -> None:
         """`step` of the `steps` of this pass is done."""
-        self._emit(Progress(self._before + self._planned * step // steps, self._total, preview))
+        self._told = Progress(self._before + self._planned * step // steps, self._total)
+        self._emit(replace(self._told, preview=preview))
+
+    def alive(self) -> None:
+        """What was told last is told again: something goes on that is no step of the request."""
+        self._emit(self._told)

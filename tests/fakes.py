@@ -16,13 +16,14 @@ from pathlib import Path
 import numpy
 from safetensors.numpy import save_file
 
-from bot.jobs import Runner, Undeliverable, Unreachable
+from bot.jobs import Quarantine, Runner, Undeliverable, Unreachable
 from bot.orders import Job, Order, Press, Ticket, Who
 from bot.store import Store, open_store
 from engine import (
     AdapterReport,
     AdapterUse,
     Attempt,
+    Conduct,
     Done,
     Dropped,
     Event,
@@ -108,6 +109,7 @@ class FakeFleet:
         self.attempts: list[Attempt] = []  # every attempt ever dispatched
         self._out: dict[str, Attempt] = {}
         self._on_event: OnEvent | None = None
+        self.models: dict[str, str] = {}  # that were added
         self.reason = ""  # why the worker never comes back
         self._down = asyncio.Event()
 
@@ -129,12 +131,30 @@ class FakeFleet:
             await self._end(Dropped(job, attempt))
 
     async def pin(self, worker: WorkerId, adapter: AdapterUse) -> str:
-        sha256 = adapter.sha256 or adapter.name
+        sha256 = await self.load(worker, adapter)
         self.holds = replace(self.holds, pinned=self.holds.pinned | {sha256})
         return sha256
 
     async def unpin(self, worker: WorkerId, sha256: str) -> None:
         self.holds = replace(self.holds, pinned=self.holds.pinned - {sha256})
+
+    async def load(self, worker: WorkerId, adapter: AdapterUse) -> str:
+        sha256 = adapter.sha256 or adapter.name
+        self.holds = replace(self.holds, gpu=self.holds.gpu | {sha256}, ram=self.holds.ram | {sha256})
+        return sha256
+
+    async def unload(self, worker: WorkerId, sha256: str) -> None:
+        self.holds = replace(self.holds, gpu=self.holds.gpu - {sha256}, ram=self.holds.ram - {sha256})
+
+    async def add_model(self, worker: WorkerId, name: str, source: str) -> None:
+        self.models[name] = source
+
+    async def remove_model(self, worker: WorkerId, name: str) -> None:
+        self.models.pop(name, None)
+
+    async def switch(self, model: str, family: str = "built-in") -> None:
+        """The worker has loaded another base model, as it does for a request that names one."""
+        self.holds = replace(self.holds, model=model, family=family, gpu=frozenset())
 
     async def broken(self) -> str:
         await self._down.wait()
@@ -154,12 +174,18 @@ class FakeFleet:
         attempt = self._out[job]
         await self.tell(Stepped(job, attempt.attempt, Progress(step, attempt.request.steps, preview)))
 
-    async def finish(self, job: str) -> None:
+    async def finish(self, job: str, conduct: tuple[Conduct, ...] = ()) -> None:
         attempt = self._out[job]
-        await self._end(Done(job, attempt.attempt, result(attempt.request)))
+        await self._end(Done(job, attempt.attempt, replace(result(attempt.request), conduct=conduct)))
 
-    async def fail(self, job: str, sentence: str = "It does not fit.", error: str = "OutOfMemory") -> None:
-        await self._end(Failed(job, self._out[job].attempt, error, sentence))
+    async def fail(
+        self,
+        job: str,
+        sentence: str = "It does not fit.",
+        error: str = "OutOfMemory",
+        conduct: tuple[Conduct, ...] = (),
+    ) -> None:
+        await self._end(Failed(job, self._out[job].attempt, error, sentence, conduct))
 
     async def lose(self, job: str) -> None:
         await self._end(Lost(job, self._out[job].attempt))
@@ -293,12 +319,16 @@ class Bench:
 
 @asynccontextmanager
 async def bench(
-    data: Path, *, fleet: FakeFleet | None = None, poster: FakePoster | None = None
+    data: Path,
+    *,
+    fleet: FakeFleet | None = None,
+    poster: FakePoster | None = None,
+    quarantine: Quarantine | None = None,
 ) -> AsyncIterator[Bench]:
     """A started bench on the data folder; entered again on the same folder it is the bot after a restart."""
     fleet, poster, clock = fleet or FakeFleet(), poster or FakePoster(), FakeClock()
     async with open_store(None, data) as store:
-        runner = Runner(store, fleet, Scheduler(), poster, clock=clock, sleep=clock.sleep)
+        runner = Runner(store, fleet, Scheduler(), poster, quarantine=quarantine, clock=clock, sleep=clock.sleep)
         await runner.start()
         try:
             yield Bench(store, fleet, poster, clock, runner)

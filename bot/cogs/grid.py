@@ -8,7 +8,7 @@ from discord import app_commands
 from discord.app_commands import Range, Transform
 from discord.ext import commands
 
-from engine import AdapterUse, Axis, Grid, Request
+from engine import Axis, Grid
 
 from ..views import asking
 from ..views.grid import Answer, ask
@@ -26,7 +26,7 @@ class GridCog(commands.Cog):
         y="What changes from row to row, and how: seed: 1-4",
         negative="What to keep out of the pictures.",
         lora="An adapter for every cell.",
-        weight="How strongly it counts; 1 is as trained, 0 not at all.",
+        weight="How strongly it counts: 1 as trained, 0 not at all; else as its owner has chosen.",
         model="The base model to draw with.",
         size="Width and height of a cell, such as 512x768.",
         steps="How many steps to draw in; more is slower and finer.",
@@ -41,24 +41,25 @@ class GridCog(commands.Cog):
         prompt: Range[str, 1, 6000],
         x: Transform[Axis, AxisText],
         y: Transform[Axis | None, AxisText] = None,
-        negative: Range[str, 0, 6000] = "",
+        negative: Range[str, 0, 6000] | None = None,
         lora: Transform[str | None, AdapterName] = None,
-        weight: Range[float, -10.0, 10.0] = 1.0,
-        model: Transform[str, ModelName] = "",
+        weight: Range[float, -10.0, 10.0] | None = None,
+        model: Transform[str | None, ModelName] = None,
         size: Transform[tuple[int, int] | None, Size] = None,
-        steps: Range[int, 1, 150] = 20,
+        steps: Range[int, 1, 150] | None = None,
         cfg: Range[float, 0.0, 50.0] | None = None,
-        sampler: Transform[str, SamplerName] = "DDIM",
+        sampler: Transform[str | None, SamplerName] = None,
         schedule: Transform[str, ScheduleName] = "",
         seed: Range[int, 0, 4294967295] | None = None,
     ) -> None:
-        request = Request(
-            prompt=prompt,
+        orders, who = interaction.client.orders, asking.who(interaction)
+        settings = await interaction.client.settings.of(who)
+        request = settings.request(
+            prompt,
             negative=negative,
-            adapters=(AdapterUse(lora, weight),) if lora else (),
+            adapters=(await orders.use(who, lora, weight),) if lora else (),
             model=model,
-            width=size and size[0],
-            height=size and size[1],
+            size=size,
             steps=steps,
             cfg=cfg,
             sampler=sampler,

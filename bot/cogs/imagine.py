@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from discord import app_commands
 from discord.app_commands import Range, Transform
 from discord.ext import commands
 
-from engine import AdapterUse, Hires, Request
+from engine import Hires, Request
 
 from ..orders import Ticket
 from ..views import asking
@@ -19,7 +20,7 @@ from .options import AdapterName, ModelName, SamplerName, ScheduleName, Size, Va
 if TYPE_CHECKING:
     from ..client import Bot
 
-Weight = Range[float, -10.0, 10.0]
+Weight = Range[float, -10.0, 10.0] | None
 Lora = Transform[str | None, AdapterName]
 
 
@@ -29,7 +30,7 @@ class Imagine(commands.Cog):
         prompt="What to draw. <lora:name:0.5> in it adds an adapter.",
         negative="What to keep out of the picture.",
         lora="An adapter: a style, a person, a thing.",
-        weight="How strongly the first adapter counts; 1 is as trained, 0 not at all.",
+        weight="How strongly the first adapter counts: 1 as trained, 0 not at all; else as its owner has chosen.",
         lora2="A second adapter.",
         weight2="How strongly the second adapter counts.",
         lora3="A third adapter.",
@@ -53,18 +54,18 @@ class Imagine(commands.Cog):
         self,
         interaction: asking.Interaction,
         prompt: Range[str, 1, 6000],
-        negative: Range[str, 0, 6000] = "",
+        negative: Range[str, 0, 6000] | None = None,
         lora: Lora = None,
-        weight: Weight = 1.0,
+        weight: Weight = None,
         lora2: Lora = None,
-        weight2: Weight = 1.0,
+        weight2: Weight = None,
         lora3: Lora = None,
-        weight3: Weight = 1.0,
-        model: Transform[str, ModelName] = "",
+        weight3: Weight = None,
+        model: Transform[str | None, ModelName] = None,
         size: Transform[tuple[int, int] | None, Size] = None,
-        steps: Range[int, 1, 150] = 20,
+        steps: Range[int, 1, 150] | None = None,
         cfg: Range[float, 0.0, 50.0] | None = None,
-        sampler: Transform[str, SamplerName] = "DDIM",
+        sampler: Transform[str | None, SamplerName] = None,
         seed: Range[int, 0, 4294967295] | None = None,
         count: Range[int, 1, 4] = 1,
         image: discord.Attachment | None = None,
@@ -76,13 +77,12 @@ class Imagine(commands.Cog):
         schedule: Transform[str, ScheduleName] = "",
     ) -> None:
         named = ((lora, weight), (lora2, weight2), (lora3, weight3))
-        request = Request(
-            prompt=prompt,
+        settings = await interaction.client.settings.of(asking.who(interaction))
+        request = settings.request(
+            prompt,
             negative=negative,
-            adapters=tuple(AdapterUse(name, strong) for name, strong in named if name),
             model=model,
-            width=size and size[0],
-            height=size and size[1],
+            size=size,
             steps=steps,
             cfg=cfg,
             sampler=sampler,
@@ -94,20 +94,24 @@ class Imagine(commands.Cog):
             clip_skip=clip_skip,
             schedule=schedule,
         )
-        await asking.place(interaction, _ordered(interaction, request, image, mask))
+        await asking.place(interaction, _ordered(interaction, request, named, image, mask))
 
 
 async def _ordered(
     interaction: asking.Interaction,
     request: Request,
+    named: Sequence[tuple[str | None, float | None]],
     image: discord.Attachment | None,
     mask: discord.Attachment | None,
 ) -> Ticket:
+    orders, who = interaction.client.orders, asking.who(interaction)
+    uses = [await orders.use(who, name, weight) for name, weight in named if name]
+    request = replace(request, adapters=tuple(uses))
     if image is not None:
         request = replace(request, image=await read_image(interaction, image))
     if mask is not None:
         request = replace(request, mask=await read_image(interaction, mask))
-    return await interaction.client.orders.imagine(asking.order(interaction, request))
+    return await orders.imagine(asking.order(interaction, request))
 
 
 async def setup(bot: Bot) -> None:

@@ -15,7 +15,7 @@ from ..views import asking
 from ..views.cards import note
 from ..views.moderating import ReportButton, open_queue
 from ..views.text import code
-from .options import OFFERED, AdapterName, Choice
+from .options import OFFERED, AnyAdapter, Choice
 
 if TYPE_CHECKING:
     from ..client import Bot
@@ -44,19 +44,19 @@ class Moderate(commands.GroupCog, name="moderate", description="What members rep
 
     @app_commands.command(description="Takes an adapter down in this server, under every name and with its forks.")
     @app_commands.describe(
-        name="The adapter.",
+        adapter="The adapter.",
         reason="Why, for its owner to read: it …",
         everywhere="In every server; for the people who run this bot.",
     )
     async def takedown(
         self,
         interaction: asking.Interaction,
-        name: Transform[str, AdapterName],
+        adapter: Transform[str, AnyAdapter],
         reason: Range[str, 1, REASON],
         everywhere: bool = False,
     ) -> None:
         who = asking.who(interaction)
-        entry = await interaction.client.moderation.takedown(who, name, reason, everywhere=everywhere)
+        entry = await interaction.client.moderation.takedown(who, adapter, reason, everywhere=everywhere)
         shown = code(entry.name, 80)
         said = (
             say("{name} is taken down everywhere. `/moderate restore` takes that back.", name=shown)

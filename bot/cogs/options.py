@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import aiohttp
 import discord
+from babel import Locale
 from discord import app_commands
 
-from engine import BUILTIN, SAMPLERS, SCHEDULES, Axis, BadRequest, ImageUnreadable, ModelNotFound, read_axis
+from engine import SAMPLERS, SCHEDULES, Axis, BadRequest, ImageUnreadable, ModelNotFound, read_axis
 
+from ..language import NAME, answering, available, named
+from ..orders import CatalogEntry, SettingRefused
 from ..views import asking
+from ..views.text import shortened, weight
 
 OFFERED = 25  # the most that Discord shows
 IMAGE_TYPES = ("image/png", "image/jpeg", "image/webp")
@@ -26,7 +31,6 @@ _SIZES = {  # what each family was trained at, or bears well; width and height i
 }
 _USUAL_SIZES = ("512x512", "512x768", "768x512", "512x640", "640x512", "640x640")  # SD 1.5
 _AXES = ("seed: 1-4", "steps: 10, 20, 30", "cfg: 3-9 (+2)", "sampler: DDIM, Euler a", "prompt: red, blue, green")
-
 Choice = app_commands.Choice[str]
 
 
@@ -49,7 +53,10 @@ class Size(app_commands.Transformer):
 
 
 class AdapterName(app_commands.Transformer):
-    """The name of an adapter; offered are those that this person may use and that fit the base model."""
+    """An adapter to draw with, as its short id or as whatever was typed; offered are those that fit the base model.
+
+    Whether this person sees it is asked where it is used: what is offered is no permission.
+    """
 
     async def transform(self, interaction: discord.Interaction[Any], value: str, /) -> str:
         return value.strip()
@@ -57,26 +64,102 @@ class AdapterName(app_commands.Transformer):
     async def autocomplete(  # type: ignore[override]
         self, interaction: discord.Interaction[Any], value: str, /
     ) -> list[Choice]:
-        orders = interaction.client.orders
-        family = orders.family(interaction.namespace.model or "") or None
-        found = await orders.adapters(asking.who(interaction), value.strip(), family, OFFERED)
-        return _choices([entry.name for entry in found])
+        family = interaction.client.orders.family(interaction.namespace.model or "") or None
+        return _adapter_choices(await self.offered(interaction, value.strip(), family))
+
+    async def offered(
+        self, interaction: discord.Interaction[Any], typed: str, family: str | None
+    ) -> tuple[CatalogEntry, ...]:
+        found: tuple[CatalogEntry, ...] = await interaction.client.orders.adapters(
+            asking.who(interaction), typed, family, OFFERED
+        )
+        return found
 
 
-class ModelName(app_commands.Transformer):
-    """The name of a base model from the configuration."""
+class AnyAdapter(AdapterName):
+    """An adapter to look at, whatever it fits."""
+
+    async def offered(
+        self, interaction: discord.Interaction[Any], typed: str, family: str | None
+    ) -> tuple[CatalogEntry, ...]:
+        return await super().offered(interaction, typed, None)
+
+
+class OwnAdapter(AdapterName):
+    """An adapter of one's own, to change."""
+
+    async def offered(
+        self, interaction: discord.Interaction[Any], typed: str, family: str | None
+    ) -> tuple[CatalogEntry, ...]:
+        found: tuple[CatalogEntry, ...] = await interaction.client.shelf.mine(asking.who(interaction), typed, OFFERED)
+        return found
+
+
+class FamilyName(app_commands.Transformer):
+    """A family of base models; offered are those of the adapters that this person sees."""
+
+    async def transform(self, interaction: discord.Interaction[Any], value: str, /) -> str:
+        families, _ = await interaction.client.shelf.facets(asking.who(interaction))
+        typed = value.strip().casefold()
+        return next((family for family in families if family.casefold() == typed), value.strip())
+
+    async def autocomplete(  # type: ignore[override]
+        self, interaction: discord.Interaction[Any], value: str, /
+    ) -> list[Choice]:
+        families, _ = await interaction.client.shelf.facets(asking.who(interaction))
+        return _choices([family for family in families if value.strip().casefold() in family.casefold()])
+
+
+class TagName(app_commands.Transformer):
+    """A tag of adapters; offered are those that this person sees, the most frequent first."""
+
+    async def transform(self, interaction: discord.Interaction[Any], value: str, /) -> str:
+        return value.strip().removeprefix("#").casefold()
+
+    async def autocomplete(  # type: ignore[override]
+        self, interaction: discord.Interaction[Any], value: str, /
+    ) -> list[Choice]:
+        _, tags = await interaction.client.shelf.facets(asking.who(interaction))
+        return _choices([tag for tag in tags if value.strip().casefold() in tag])
+
+
+def _adapter_choices(entries: Sequence[CatalogEntry]) -> list[Choice]:
+    """Shown with what it fits and how strongly it is used; its short id is what the command gets."""
+    return [
+        app_commands.Choice(
+            name=shortened(" · ".join(filter(None, (entry.name, entry.info.family, weight(entry.weight)))), 100),
+            value=entry.short_id,
+        )
+        for entry in entries[:OFFERED]
+    ]
+
+
+class KnownModel(app_commands.Transformer):
+    """The name of a base model, whether it may be drawn with here or not."""
 
     async def transform(self, interaction: discord.Interaction[Any], value: str, /) -> str:
         name = value.strip()
-        if interaction.client.config.engine.source_of(name) is None:
+        if name not in interaction.client.models.names():
             raise ModelNotFound(f"There is no model called {name[:50]!r} here; choose one that is offered.")
         return name
 
     async def autocomplete(  # type: ignore[override]
         self, interaction: discord.Interaction[Any], value: str, /
     ) -> list[Choice]:
-        names = dict.fromkeys([BUILTIN, *interaction.client.config.engine.models])
+        names = await self._offered(interaction)
         return _choices([name for name in names if value.strip().casefold() in name.casefold()])
+
+    async def _offered(self, interaction: discord.Interaction[Any]) -> Sequence[str]:
+        names: Sequence[str] = interaction.client.models.names()
+        return names
+
+
+class ModelName(KnownModel):
+    """The name of a base model; offered are those that may be drawn with here."""
+
+    async def _offered(self, interaction: discord.Interaction[Any]) -> Sequence[str]:
+        settings = await interaction.client.settings.of(asking.who(interaction))
+        return settings.models or ()
 
 
 class SamplerName(app_commands.Transformer):
@@ -99,6 +182,40 @@ class ScheduleName(app_commands.Transformer):
 
     async def transform(self, interaction: discord.Interaction[Any], value: str, /) -> str:
         return value
+
+
+class LanguageName(app_commands.Transformer):
+    """One of the languages that members can be answered in, as a locale; offered by their own names."""
+
+    async def transform(self, interaction: discord.Interaction[Any], value: str, /) -> str:
+        if value not in _languages():
+            raise SettingRefused(f"{value[:20]!r} is no language that is spoken here; choose one that is offered.")
+        return value
+
+    async def autocomplete(  # type: ignore[override]
+        self, interaction: discord.Interaction[Any], value: str, /
+    ) -> list[Choice]:
+        offered = {locale: Locale.parse(locale, sep="-").get_display_name() or locale for locale in _languages()}
+        return [app_commands.Choice(name=name, value=locale) for locale, name in offered.items()][:OFFERED]
+
+
+class SettingName(app_commands.Transformer):
+    """One of the settings, offered as its option is called."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names = names
+
+    async def transform(self, interaction: discord.Interaction[Any], value: str, /) -> str:
+        if value not in self._names:
+            raise SettingRefused(f"There is no setting called {value[:50]!r} here; choose one that is offered.")
+        return value
+
+    async def autocomplete(  # type: ignore[override]
+        self, interaction: discord.Interaction[Any], value: str, /
+    ) -> list[Choice]:
+        labels = {name: named(name, answering(), NAME) or name for name in self._names}
+        typed = value.strip().casefold()
+        return [app_commands.Choice(name=label, value=name) for name, label in labels.items() if typed in label]
 
 
 class VaeName(app_commands.Transformer):
@@ -131,9 +248,10 @@ class AxisText(app_commands.Transformer):
         family = orders.family(interaction.namespace.model or "") or None
         named = typed.removeprefix("weight").strip().partition(":")[0]
         found = await orders.adapters(asking.who(interaction), named if typed.startswith("weight") else "", family, 10)
-        examples = [f"weight {entry.name}: 0-1 [5]" for entry in found]
-        if found:
-            examples.insert(1, f"adapter: none, {', '.join(entry.name for entry in found[:4])}")
+        names = [entry.public_name for entry in found]  # the sheet shows them
+        examples = [f"weight {name}: 0-1 [5]" for name in names]
+        if names:
+            examples.insert(1, f"adapter: none, {', '.join(names[:4])}")
         return _choices([text for text in (*examples, *_AXES) if text.casefold().startswith(typed)])
 
 
@@ -157,3 +275,7 @@ async def read_image(interaction: asking.Interaction, image: discord.Attachment)
         return await image.read()
     except (discord.HTTPException, aiohttp.ClientError, OSError) as error:
         raise ImageUnreadable("Your picture could not be fetched from Discord; send it once more.") from error
+
+
+def _languages() -> tuple[str, ...]:
+    return ("en-US", *available())

@@ -10,6 +10,7 @@ from discord import app_commands
 
 from engine import BadRequest
 
+from ..language import say
 from ..views import asking
 from ..views.buttons import JobButton
 from ..views.judging import ReportForm
@@ -26,7 +27,7 @@ async def report_message(interaction: asking.Interaction, message: discord.Messa
     if job_id is None:
         raise BadRequest("That message shows no result of mine. /lora report reports an adapter.")
     job = await interaction.client.judging.reportable(asking.who(interaction), job_id)
-    await ReportForm(job.id).show(interaction)
+    await ReportForm(say("Report a picture"), job_id=job.id).show(interaction)
 
 
 def job_of(message: discord.Message) -> str | None:

@@ -23,7 +23,8 @@ from aiohttp import web
 from engine import EngineError
 
 from ..config import Drop
-from .drop_page import ENGLISH, PageWords, page
+from ..language import answer_in, preferred, said
+from .drop_page import ENGLISH, page
 from .errors import DropRefused, ImportRefused, TooLarge, TooSlow
 from .importer import Importer
 from .names import file_name
@@ -66,14 +67,12 @@ class DropServer:
         importer: Importer,
         on_drop: OnDrop,
         *,
-        words: PageWords = ENGLISH,
         bounds: Bounds | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._config = config
         self._importer = importer
         self._on_drop = on_drop
-        self._words = words
         self._bounds = bounds or Bounds()
         self._clock = clock
         self._key = secrets.token_bytes(32)
@@ -112,29 +111,32 @@ class DropServer:
         """The inverse of `link`, for its last part. Raises DropRefused for one that is made up, used or too old."""
         said, _, signature = token.rpartition(".")
         if not said or not hmac.compare_digest(signature.encode(), self._sign(said).encode()):
-            raise DropRefused(self._words.unknown)
+            raise DropRefused(ENGLISH.unknown)
         member, guild, expires, nonce = said.split(".", 3)
         ticket = Ticket(int(member), int(guild) or None, int(expires), nonce)
         if ticket.expires <= self._clock():
-            raise DropRefused(self._words.expired)
+            raise DropRefused(ENGLISH.expired)
         if self._tries.get(nonce, (0, 0))[0] >= TRIES:
-            raise DropRefused(self._words.used)
+            raise DropRefused(ENGLISH.used)
         return ticket
 
     async def _show(self, request: web.Request) -> web.Response:
+        answer_in(preferred(request.headers.get("Accept-Language", "")))
         nonce = secrets.token_urlsafe(12)
+        words = ENGLISH.spoken()
         try:
             self.read(request.match_info["token"])
-            text, status = page(self._words, nonce, cap=self._importer.cap), 200
+            text, status = page(words, nonce, cap=self._importer.cap), 200
         except DropRefused as error:
-            text, status = page(self._words, nonce, refused=str(error)), 410
+            text, status = page(words, nonce, refused=said(str(error))), 410
         return web.Response(text=text, status=status, content_type="text/html", headers=_headers(nonce))
 
     async def _receive(self, request: web.Request) -> web.Response:
+        answer_in(preferred(request.headers.get("Accept-Language", "")))
         try:
             ticket = self.read(request.match_info["token"])
             if ticket.nonce in self._sending or len(self._sending) >= AT_ONCE:
-                return _answer(409 if ticket.nonce in self._sending else 503, self._words.busy)
+                return _answer(409 if ticket.nonce in self._sending else 503, ENGLISH.busy)
             self._sending.add(ticket.nonce)
             try:
                 sentence = await self._take(request, ticket)
@@ -178,7 +180,7 @@ class DropServer:
 
 
 def _answer(status: int, sentence: str) -> web.Response:
-    response = web.json_response({"ok": status == 200, "sentence": sentence}, status=status, headers=_headers(""))
+    response = web.json_response({"ok": status == 200, "sentence": said(sentence)}, status=status, headers=_headers(""))
     if status != 200:
         response.force_close()  # whatever the other side still sends is not read
     return response

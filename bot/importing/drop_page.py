@@ -3,29 +3,37 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from html import escape
 
+from ..language import answering, say, unsaid
 from .arrival import megabytes
 
 
 @dataclass(frozen=True, slots=True)
 class PageWords:
-    """Everything the page says; `{cap}` is the largest file."""
+    """Everything the page says, in English; `{cap}` is the largest file."""
 
     language: str = "en"
-    title: str = "Send an adapter"
-    lead: str = "Choose a .safetensors file of up to {cap}. This link takes one file, from you, for a short while."
-    choose: str = "Choose a file"
-    send: str = "Send"
-    sending: str = "Sending…"
-    checking: str = "Sent. It is being checked…"
-    too_large: str = "This file is larger than {cap}."
-    broken: str = "The connection broke. Try again."
-    busy: str = "A file is being taken just now; try again in a minute."
-    unknown: str = "This link is not complete, or the bot was restarted since. Ask the bot for a new one."
-    expired: str = "This link has ended. Ask the bot for a new one."
-    used: str = "This link was used. Ask the bot for a new one."
+    title: str = unsaid("Send an adapter")
+    lead: str = unsaid(
+        "Choose a .safetensors file of up to {cap}. This link takes one file, from you, for a short while."
+    )
+    choose: str = unsaid("Choose a file")
+    send: str = unsaid("Send")
+    sending: str = unsaid("Sending…")
+    checking: str = unsaid("Sent. It is being checked…")
+    too_large: str = unsaid("This file is larger than {cap}.")
+    broken: str = unsaid("The connection broke. Try again.")
+    busy: str = unsaid("A file is being taken just now; try again in a minute.")
+    unknown: str = unsaid("This link is not complete, or the bot was restarted since. Ask the bot for a new one.")
+    expired: str = unsaid("This link has ended. Ask the bot for a new one.")
+    used: str = unsaid("This link was used. Ask the bot for a new one.")
+
+    def spoken(self) -> PageWords:
+        """The same in the language that is being answered in."""
+        words = {field.name: say(getattr(self, field.name)) for field in fields(self) if field.name != "language"}
+        return PageWords(language=answering(), **words)
 
 
 ENGLISH = PageWords()

@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from .poster import Poster, Undeliverable, Unreachable
 from .runner import Runner
+from .suspicion import Quarantine
 
-__all__ = ["Poster", "Runner", "Undeliverable", "Unreachable"]
+__all__ = ["Poster", "Quarantine", "Runner", "Undeliverable", "Unreachable"]

@@ -31,8 +31,10 @@ from engine import (
 from ..orders.errors import StorageError
 from ..orders.gate import Gate
 from ..orders.values import Job, JobState, Ticket
+from .breather import BROKEN, Breather
 from .outbox import Outbox
 from .poster import Poster
+from .suspicion import Quarantine, Suspicion
 
 if TYPE_CHECKING:
     from ..store import Store
@@ -74,6 +76,7 @@ class Runner:
         poster: Poster,
         *,
         gate: Gate | None = None,
+        quarantine: Quarantine | None = None,
         model: str = BUILTIN,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -85,7 +88,10 @@ class Runner:
         self._outbox = Outbox(store, poster, sleep)
         self._model = model  # what is drawn with where the request names none
         self._families: dict[str, str] = {}  # of the models that workers held so far
+        self.on_change: Callable[[], None] = lambda: None  # what workers hold may be other than before
         self._clock = clock
+        self._breather = Breather(clock)
+        self._suspicion = Suspicion(store, quarantine)
         self._runs: dict[str, _Run] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._serving: asyncio.Task[None] | None = None
@@ -100,6 +106,7 @@ class Runner:
         for job in await self._jobs.untold():
             await self._take_up(job)
         self._serving = asyncio.create_task(self._serve(), name="jobs")
+        self.on_change()
 
     async def broken(self) -> str:
         """Waits until nothing can be drawn in this process any more, and gives the reason."""
@@ -177,8 +184,13 @@ class Runner:
 
     @property
     def drawing(self) -> bool:
-        """Whether there is a worker that takes jobs, and none of them is given up."""
-        return bool(self.workers) and not self._held and not self._closing
+        """Whether there is a worker that takes jobs, none of them is given up, and there is no pause after failures."""
+        return bool(self.workers) and not self._held and not self._closing and not self.pause
+
+    @property
+    def pause(self) -> float:
+        """Seconds for which nothing is drawn, because the engine broke at several jobs in a row; 0 else."""
+        return self._breather.left
 
     def ticket(self, job: Job) -> Ticket:
         """Where the job is in line, or would be if it joined now, and when it is likely done."""
@@ -252,12 +264,12 @@ class Runner:
     async def _serve(self) -> None:
         """Gives jobs to workers whenever there may be both."""
         while not self._closing:
-            picked = None if self._held else self._scheduler.pick(self._fleet.workers())
+            picked = None if self._held or self.pause else self._scheduler.pick(self._fleet.workers())
             if picked is not None:
                 await asyncio.wait({self._spawn(picked[0].job, self._assign(*picked))})
                 continue
             self._wake.clear()
-            limit = LOOK_EVERY if len(self._scheduler) else None
+            limit = LOOK_EVERY if len(self._scheduler) else None  # also to see the end of a pause
             try:
                 await asyncio.wait_for(self._wake.wait(), limit)
             except TimeoutError:
@@ -295,6 +307,7 @@ class Runner:
             del self._runs[event.job]
             self._wake.set()
             self._note_families()
+            self.on_change()
             self._spawn(event.job, self._conclude(run, run.job, event))
 
     def _show(self, run: _Run, job: Job, progress: Progress) -> None:
@@ -310,12 +323,16 @@ class Runner:
         """What the end of an attempt means for its job."""
         match event:
             case Done(result=result):
+                self._breather.well()
                 self._learn(run.waiting.cost, result.seconds)
                 if await self._jobs.rendered(job, result):
+                    self._keep(self._suspicion.drawn(result.conduct))
                     await _shown(run)
                     await self._outbox.post(job.id)
-            case Failed(sentence=sentence):
-                await self._fail(job, sentence, run)
+            case Failed():
+                self._judge(job, event)
+                await self._fail(job, event.sentence, run)
+                await self._suspicion.failed(job, event.conduct)
             case Dropped() | Lost() if self._closing:
                 await self._jobs.requeue(job.id, job.attempt, lost=False)
             case Dropped():
@@ -324,10 +341,18 @@ class Runner:
             case Lost():
                 await self._retry(job, run)
 
+    def _judge(self, job: Job, event: Failed) -> None:
+        """An adapter that is proven to be at fault clears the engine: it drew without it."""
+        if any(one.fault for one in event.conduct):
+            self._breather.well()
+        elif event.error in BROKEN:
+            self._breather.broke(job.id)
+
     async def _retry(self, job: Job, run: _Run | None = None) -> None:
         """The job whose attempt was lost is queued again, or failed when that happened before."""
         if await self._jobs.losses(job.id) >= MAX_LOSSES:
             await self._fail(job, INTERRUPTED, run)
+            await self._suspicion.lost(job)
         elif await self._jobs.requeue(job.id, job.attempt, lost=True):
             self._enqueue(job)
 
@@ -349,7 +374,7 @@ class Runner:
             return None
         costs = [waiting.cost for waiting in (*ahead, *(run.waiting for run in self._runs.values()))]
         slots = sum(worker.slots for worker in self._fleet.workers().values())
-        return self._pace * sum(costs) / max(1, slots)
+        return self.pause + self._pace * sum(costs) / max(1, slots)
 
     def _as_waiting(self, job: Job) -> Waiting:
         request = job.request

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .browsing import Change, Details, Gallery, Sample, Show, Wish
 from .desk import Line, Orders
 from .errors import (
     Barred,
@@ -9,11 +10,13 @@ from .errors import (
     Closing,
     Forbidden,
     JobUnknown,
+    NameTaken,
     NotInMix,
     OrderError,
     QueueFull,
     QuotaSpent,
     ReportUnknown,
+    SettingRefused,
     StorageBusy,
     StorageError,
     StorageFull,
@@ -21,13 +24,22 @@ from .errors import (
     TooOften,
 )
 from .gate import Gate, Rule
+from .governing import Allowed, SettingsChange, SettingsDesk
 from .judging import Judging
+from .models import BaseModel, Models
 from .moderation import Moderation, NotBarred
+from .oversight import AuditPage, Oversight, Overview
 from .replay import Replay
+from .settings import InForce, Level, Settings
+from .shelf import Sharing, Shelf
+from .shown import shown_to
+from .stock import Held, Placed, Stats, Stock, Worker
 from .values import (
+    AdapterRunning,
     AuditEntry,
     Bounds,
     CatalogEntry,
+    Credit,
     Job,
     JobState,
     Order,
@@ -37,30 +49,47 @@ from .values import (
     Queue,
     StoredPicture,
     Ticket,
+    Triggers,
     Who,
 )
 
 __all__ = [
+    "AdapterRunning",
+    "Allowed",
     "AuditEntry",
+    "AuditPage",
     "Barred",
+    "BaseModel",
     "Bounds",
     "CatalogEntry",
     "CellUnknown",
+    "Change",
     "Closing",
+    "Credit",
+    "Details",
     "Forbidden",
+    "Gallery",
     "Gate",
+    "Held",
+    "InForce",
     "Job",
     "JobState",
     "JobUnknown",
     "Judging",
+    "Level",
     "Line",
+    "NameTaken",
+    "Models",
     "Moderation",
     "NotBarred",
     "NotInMix",
     "Order",
     "OrderError",
     "Orders",
+    "Oversight",
+    "Overview",
     "Page",
+    "Placed",
     "Press",
     "Price",
     "Queue",
@@ -69,6 +98,16 @@ __all__ = [
     "Replay",
     "ReportUnknown",
     "Rule",
+    "Sample",
+    "Sharing",
+    "Shelf",
+    "Show",
+    "SettingRefused",
+    "Settings",
+    "SettingsChange",
+    "SettingsDesk",
+    "Stats",
+    "Stock",
     "StorageBusy",
     "StorageError",
     "StorageFull",
@@ -76,5 +115,9 @@ __all__ = [
     "Ticket",
     "TooLate",
     "TooOften",
+    "Triggers",
     "Who",
+    "Wish",
+    "Worker",
+    "shown_to",
 ]

@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Protocol
 
-from engine import (
-    AdapterError,
-    AdapterMismatch,
-    AdapterNotFound,
-    AdapterUse,
-    BadRequest,
-    EngineError,
-    Grid,
-    ImageUnreadable,
-    Reading,
-    Request,
-    left_out,
-    untagged,
-)
+from engine import AdapterUse, ImageUnreadable, Reading, Request
 
+from .adapters import Adapters
 from .errors import CellUnknown, Closing, JobUnknown, NotInMix, StorageError, StorageFull, TooLate
 from .gate import Gate
+from .governing import SettingsDesk
 from .replay import Replay, replay
 from .rights import Right, right_of
+from .shown import shown_to
 from .values import Bounds, CatalogEntry, Job, Order, Page, Press, Price, Queue, Ticket, Who
 
 if TYPE_CHECKING:
@@ -36,11 +24,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PAGE = 10
-PRIVATE = "private"  # entries whose names no sentence gives away: it may stand in a channel
 LEAST_ROOM = 512 << 20  # bytes of disk below which nothing is drawn
-_SHOWN = 100  # characters of a name that was not found
 _SEEN = 0.0005  # forms show weights with three decimals
-_NAMES = 1000  # how many names are looked through for one like the name that was not found
 
 
 class Line(Protocol):
@@ -62,18 +47,32 @@ class Orders:
     """Every method is one thing a member can ask for. `cells` is how many cells a grid may have."""
 
     def __init__(
-        self, store: Store, line: Line, bounds: Bounds | None = None, *, cells: int = 36, gate: Gate | None = None
+        self,
+        store: Store,
+        line: Line,
+        bounds: Bounds | None = None,
+        *,
+        cells: int = 36,
+        gate: Gate | None = None,
+        settings: SettingsDesk | None = None,
     ) -> None:
         self._store = store
         self._gate = gate or Gate(store)
+        self._adapters = Adapters(store.catalog)
         self._line = line
         self._bounds = bounds or Bounds()
+        self._settings = settings
         self._cells = cells
         self._closed = ""  # why nothing new is taken
 
     def close(self, sentence: str) -> None:
         """Orders are refused with this sentence. `open` is the inverse."""
         self._closed = sentence
+
+    @property
+    def closed(self) -> str:
+        """The sentence with which orders are refused; "" while they are taken."""
+        return self._closed
 
     def open(self) -> None:
         self._closed = ""
@@ -93,18 +92,21 @@ class Orders:
         if self.room() < LEAST_ROOM:
             raise StorageFull("The disk of the bot is almost full, so nothing new is drawn until its owner makes room.")
         request, entries = await self._resolved(order.request, order.who)
-        order = replace(order, request=request)
+        order, bounds = replace(order, request=request), await self._bounds_of(order.who)
         charge = self._line.price(request)
         entry_ids = {entry.id for entry in entries}
-        job = await self._store.jobs.record(order, self._bounds, charge=charge, entry_ids=entry_ids)
-        return replace(self._line.ticket(job), notes=job.request.notes, left=await self._left(order.who))
+        job = await self._store.jobs.record(order, bounds, charge=charge, entry_ids=entry_ids)
+        advice = filter(None, (_advice(request, entry) for entry in entries))
+        notes = (*job.request.notes, *advice)
+        return replace(self._line.ticket(job), notes=notes, left=await self._left(order.who))
 
     async def price(self, request: Request, who: Who) -> Price:
         """What a request would cost this member, who may order it: nothing is recorded."""
         request, _ = await self._resolved(request, who)
         mine = await self._store.jobs.unfinished(who.member_id)
         pictures = len(request.grid) if request.grid else request.count
-        return Price(pictures, self._line.estimate(request), len(mine), self._bounds.per_member)
+        bounds = await self._bounds_of(who)
+        return Price(pictures, self._line.estimate(request), len(mine), bounds.per_member)
 
     async def cell(self, job_id: str, press: Press, place: int) -> Ticket:
         """One cell of one's own grid is ordered as a picture of its own; `place` counts row by row from 0."""
@@ -156,7 +158,8 @@ class Orders:
 
     async def history(self, who: Who, page: int = 1) -> Page:
         """One page of one's own jobs, newest first; a page past the end is the last one."""
-        return await self._store.jobs.history(who.member_id, page, size=PAGE)
+        found = await self._store.jobs.history(who.member_id, page, size=PAGE)
+        return replace(found, jobs=_shown(found.jobs, who))
 
     async def open_job(self, job_id: str, who: Who) -> Job:
         """One's own job. Someone else's and one that never was raise the same JobUnknown."""
@@ -167,29 +170,25 @@ class Orders:
 
     async def queue(self, who: Who) -> Queue:
         """The line as it is now, with one's own unfinished jobs."""
-        mine = await self._store.jobs.unfinished(who.member_id)
+        mine = _shown(await self._store.jobs.unfinished(who.member_id), who)
         tickets = tuple((job, self._line.ticket(job)) for job in mine)
         return Queue(self._line.waiting, self._line.running, tickets, await self._left(who))
 
     async def adapters(
         self, who: Who, needle: str = "", family: str | None = None, limit: int = 25
     ) -> tuple[CatalogEntry, ...]:
-        """Visible adapters whose name contains `needle`, made for `family` (None: any); most fitting first."""
-        return await self._store.catalog.search(who, needle, family, limit)
+        """Adapters that this person may use here, that answer to `needle` and fit `family` (None: any); the best
+        answers first.
+        """
+        return await self._adapters.offered(who, needle, family, limit)
 
     async def adapter(self, who: Who, name: str) -> CatalogEntry:
-        """The visible adapter of that name, upper and lower case being the same; else the one file that gives itself
-        that name, or whose hash begins so. Raises AdapterNotFound, also where that fits several files.
-        """
-        entry = await self._store.catalog.find(who, name)
-        if entry is not None:
-            return entry
-        others = await self._store.catalog.answering(who, name)
-        if len(others) > 1:
-            names = ", ".join(entry.name for entry in others if entry.visibility != PRIVATE)
-            listed = f": {names}" if names else ""
-            raise AdapterNotFound(f"{name[:_SHOWN]!r} means {len(others)} adapters here{listed}. Use the name of one.")
-        return others[0] if others else await self._missing(who, name)
+        """The visible adapter of that name, alias, short id, title or hash. Raises AdapterNotFound."""
+        return await self._adapters.named(who, name)
+
+    async def use(self, who: Who, name: str, weight: float | None) -> AdapterUse:
+        """That adapter at this weight, or at the one that its owner has chosen. Raises AdapterNotFound."""
+        return await self._adapters.use(who, name, weight)
 
     def family(self, model: str = "") -> str:
         """The family of a base model ("": the default one), or "" while it is unknown."""
@@ -197,8 +196,12 @@ class Orders:
 
     async def _left(self, who: Who) -> float | None:
         """Seconds of drawing that this person may still order today; None without limit."""
-        allowance = self._bounds.allowance(who.roles)
+        allowance = (await self._bounds_of(who)).allowance(who.roles)
         return None if allowance is None else max(0.0, allowance - await self._store.jobs.spent(who.member_id))
+
+    async def _bounds_of(self, who: Who) -> Bounds:
+        """The configuration's bounds, or the stricter ones of this place."""
+        return self._bounds if self._settings is None else (await self._settings.of(who)).within(self._bounds)
 
     async def _governed(self, job_id: str, who: Who) -> Job:
         """A job that is one's own, or of the server in which one is a moderator; any for those who run the bot."""
@@ -213,61 +216,18 @@ class Orders:
         return job
 
     async def _resolved(self, request: Request, who: Who) -> tuple[Request, tuple[CatalogEntry, ...]]:
-        """The request with every adapter found in the catalog and fitting the base model, and their entries, all of
-        which this person may have drawn here.
-
-        What only a tag of the prompt asks for and cannot be used is left out, with a note.
-        """
-        listed, request = len(request.adapters), untagged(request)
+        """The request as it would be drawn, and the entries of its adapters, admitted by every rule."""
+        if not request.model and self._settings is not None:
+            request = replace(request, model=(await self._settings.of(who)).model or "")
         family = self._line.family(request.model)
-        mix: dict[str, AdapterUse] = {}
-        refused: list[tuple[AdapterUse, EngineError]] = []
-        entries: list[CatalogEntry] = []
-        for place, use in enumerate(request.adapters):
-            try:
-                entry = await self._entry(use, who)
-                _require_fit(entry, family)
-                _add(mix, replace(use, name=entry.name, sha256=entry.info.sha256))
-                entries.append(entry)
-            except (AdapterError, BadRequest) as error:
-                if place < listed:
-                    raise
-                refused.append((use, error))
-        if request.grid is not None:
-            grid, more = await self._resolved_grid(request, request.grid, who)
-            request, entries = replace(request, grid=grid), [*entries, *more]
-        request = left_out(replace(request, adapters=tuple(mix.values())), refused)
+        request, entries = await self._adapters.resolved(request, who, family, self._cells)
         await self._gate.admit(request, entries, who)
-        return request, tuple(entries)
+        return request, entries
 
-    async def _resolved_grid(self, request: Request, grid: Grid, who: Who) -> tuple[Grid, list[CatalogEntry]]:
-        """The grid with the adapters that its axes name, found like the others, and their entries."""
-        if len(grid) > self._cells:
-            raise BadRequest(f"This grid has {len(grid)} cells; {self._cells} is the most here.")
-        known = {use.name.casefold(): use for use in (*request.adapters, *grid.adapters)}
-        entries = [await self._entry(known.get(name.casefold(), AdapterUse(name)), who) for name in grid.names]
-        family = self._line.family(request.model)
-        for entry in entries:
-            _require_fit(entry, family)
-        uses = tuple(
-            AdapterUse(name, sha256=entry.info.sha256) for name, entry in zip(grid.names, entries, strict=True)
-        )
-        return replace(grid, adapters=uses), entries
 
-    async def _entry(self, use: AdapterUse, who: Who) -> CatalogEntry:
-        """By content where the hash is known, so that an old job draws with the file it drew with."""
-        if not use.sha256:
-            return await self.adapter(who, use.name)
-        entry = await self._store.catalog.find_file(who, use.sha256)
-        return entry if entry is not None else await self._missing(who, use.name)
-
-    async def _missing(self, who: Who, name: str) -> CatalogEntry:
-        visible = await self.adapters(who, limit=_NAMES)
-        names = {entry.name.casefold(): entry.name for entry in visible if entry.visibility != PRIVATE}
-        found = await asyncio.to_thread(get_close_matches, name.casefold()[:_SHOWN], names, 3, 0.5)
-        close = [names[key] for key in found]
-        hint = f" Did you mean {' or '.join(close)}?" if close else " /lora list shows the ones you can use."
-        raise AdapterNotFound(f"There is no adapter called {name[:_SHOWN]!r} here.{hint}")
+def _shown(jobs: Iterable[Job], who: Who) -> tuple[Job, ...]:
+    """Those of the jobs that this person may know of, as they may see them."""
+    return tuple(job for job in (shown_to(job, who) for job in jobs) if job is not None)
 
 
 def _unknown() -> JobUnknown:
@@ -279,16 +239,10 @@ def _require_image(request: Request) -> None:
         raise ImageUnreadable("The picture that this started from is no longer kept; send it again with /imagine.")
 
 
-def _require_fit(entry: CatalogEntry, family: str) -> None:
-    theirs = entry.info.family
-    if theirs and family and theirs != family:
-        raise AdapterMismatch(f"{entry.name} was made for {theirs}; this base model is {family}.")
-
-
-def _add(mix: dict[str, AdapterUse], use: AdapterUse) -> None:
-    """The use is in the mix, once a file: the weights of `Ink` and `ink` are summed."""
-    other = mix.get(use.sha256)
-    mix[use.sha256] = use if other is None else other.plus(use)
+def _advice(request: Request, entry: CatalogEntry) -> str:
+    """Where the owner of an adapter recommends other weights than the one that it is drawn at."""
+    weights = [use.weight for use in request.adapters if use.sha256 == entry.info.sha256]
+    return entry.advice(weights[0]) if weights else ""
 
 
 def _reweighted(request: Request, weights: Mapping[str, float]) -> Request:

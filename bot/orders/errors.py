@@ -11,6 +11,8 @@
     ├── Barred          the adapter was taken down here or everywhere, or is in quarantine
     ├── ReportUnknown   no report of that number for this person, or no ban of that name
     ├── TooOften        the member has done this as often as one may in a day
+    ├── NameTaken       another adapter there is called so already
+    ├── SettingRefused  a setting that cannot be, or that a wider level does not allow
     ├── Closing         the bot is ending or an admin has closed the line; nothing new is taken
     └── StorageError    what was asked could not be written down, and nothing of it was
         ├── StorageBusy     something else holds the database; it will be free again
@@ -64,6 +66,14 @@ class ReportUnknown(OrderError):
 
 class TooOften(OrderError):
     """The member has done this as often as one may in a day."""
+
+
+class NameTaken(OrderError):
+    """Another adapter there is called so already."""
+
+
+class SettingRefused(OrderError):
+    """A setting that cannot be, or that a wider level does not allow."""
 
 
 class Closing(OrderError):

@@ -65,6 +65,7 @@ class Moderation:
     def __init__(self, store: Store, orders: Orders, line: Line) -> None:
         self._store = store.judging
         self._bar = NotBarred(store)
+        self._running = store.running
         self._jobs = store.jobs
         self._orders = orders
         self._line = line
@@ -143,11 +144,15 @@ class Moderation:
         return entry
 
     async def release(self, who: Who, name: str) -> CatalogEntry:
-        """The adapter may be drawn with again. Raises ReportUnknown where it was not in quarantine."""
+        """The adapter may be drawn with again, and its failures until now count no more.
+
+        Raises AdapterNotFound, Forbidden, and ReportUnknown where it was not in quarantine.
+        """
         require(who, Right.OWNER)
         entry = await self._orders.adapter(who, name)
         if not await self._store.release(entry.info.sha256, actor=who.member_id):
             raise ReportUnknown(f"{entry.name} is not in quarantine.")
+        await self._running.forgive(entry.info.sha256)
         return entry
 
     async def notice(self, who: Who, entry: CatalogEntry) -> str:

@@ -78,7 +78,7 @@ async def replay(
             notes.append(f"{one.entry.name} was made for {made_for} and is left out: this base model is {drawn_by}.")
         else:
             found.append(one)
-    uses = tuple(replace(one.use, name=one.entry.name) for one in found)
+    uses = tuple(replace(one.use, name=one.entry.name, sha256=one.entry.info.sha256) for one in found)
     request = replace(reading.request, model=model, vae=vae, adapters=uses)
     return Replay(reading.source, request, tuple(found), tuple(missing), tuple(notes))
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from engine import AdapterInfo, Request
 
+MANY_FAILURES, MANY_PEOPLE = 3, 2  # in 24 hours
+
 
 class JobState(StrEnum):
     """received -> acked -> queued -> running -> rendered -> posting -> posted, or one of the three other ends."""
@@ -39,6 +41,7 @@ class Who:
 
     `moderator` manages messages in that server, `admin` the server itself, `owner` runs this bot. `adult` is whether
     the place is age-restricted, `locale` the language their Discord speaks ("en-US", "zh-CN"; "": not told).
+    `parent_id` is the channel of a thread, None elsewhere.
     """
 
     member_id: int
@@ -51,6 +54,12 @@ class Who:
     owner: bool = False
     adult: bool = False
     locale: str = ""
+    parent_id: int | None = None
+
+    @property
+    def governed_by(self) -> int:
+        """The channel whose settings count here: a thread has none of its own."""
+        return self.parent_id or self.channel_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +74,12 @@ class Bounds:
     in_all: int | None = None
     seconds: float | None = None
     role_seconds: Mapping[int, float | None] = field(default_factory=dict)
+
+    @property
+    def most(self) -> float | None:
+        """Seconds of drawing in a day for whoever may order most."""
+        given = (self.seconds, *self.role_seconds.values())
+        return None if None in given else max(seconds for seconds in given if seconds is not None)
 
     def allowance(self, roles: frozenset[int]) -> float | None:
         """Seconds of drawing in a day for someone with these roles."""
@@ -156,10 +171,11 @@ class Job:
     finished_at: datetime | None = None
     seconds: float | None = None
     pictures: tuple[StoredPicture, ...] = ()
-    report: tuple[str, ...] = ()  # one line an adapter: "ink: 204 of 204 layers"
+    report: tuple[str, ...] = ()  # one line an adapter, "ink: 204 of 204 layers", and remarks on the drawing
     sentence: str = ""  # why it failed, fit for a member
     message_id: int | None = None
     channel_id: int | None = None  # where message_id is
+    credits: tuple[Credit, ...] = ()  # of the adapters that it draws with
 
     @property
     def request(self) -> Request:
@@ -188,6 +204,18 @@ class Queue:
     running: int
     mine: tuple[tuple[Job, Ticket], ...]
     left: float | None = None  # seconds of drawing that the asker may still order today
+
+
+@dataclass(frozen=True, slots=True)
+class Credit:
+    """Whose work an adapter of a job is. `name` is what the job calls it; `advice` a sentence where its weight is not
+    one that its owner recommends, else "".
+    """
+
+    name: str
+    by: str
+    license: str
+    advice: str = ""
 
 
 class Triggers(StrEnum):
@@ -236,11 +264,62 @@ class CatalogEntry:
         """What commands carry in place of the name: "#12"; `read_short_id` is the inverse."""
         return f"#{self.id}"
 
+    @property
+    def public_name(self) -> str:
+        """What may stand where others read it: its name, or its short id as long as it is one person's alone."""
+        return self.short_id if self.visibility == "private" else self.name
+
+    @property
+    def maker(self) -> str:
+        """Whose work it is: as its owner or its source has said, else as the file says; "" where nobody has."""
+        return self.credit or self.info.author
+
+    @property
+    def terms(self) -> str:
+        """Its licence, from where `maker` is."""
+        return self.license or self.info.license
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The trigger words that are added to a prompt that does not hold them."""
+        return {Triggers.NONE: (), Triggers.CHOSEN: self.chosen, Triggers.ALL: self.info.triggers}[self.triggers]
+
+    def advice(self, weight: float) -> str:
+        """A sentence where its owner recommends other weights than this one; "" for 0, which is without it."""
+        least, most, name = self.least, self.most, self.public_name
+        if weight == 0 or ((least is None or weight >= least) and (most is None or weight <= most)):
+            return ""
+        if least is None:
+            return f"{name} is at {weight:g}; at most {most:g} is recommended."
+        if most is None:
+            return f"{name} is at {weight:g}; at least {least:g} is recommended."
+        return f"{name} is at {weight:g}; {least:g} to {most:g} is recommended."
+
 
 def read_short_id(text: str) -> int | None:
     """The id of an entry that is written as `CatalogEntry.short_id`; None for everything else."""
     digits = text.strip()[1:]
     return int(digits) if text.strip().startswith("#") and digits.isascii() and digits.isdecimal() else None
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterRunning:
+    """How drawing with one file goes. Seconds a step are of its mixes and of the same drawings without it, 0 where not
+    known; `failed_lately` of its drawings failed in the last 24 hours, for `people_lately` different people.
+    """
+
+    sha256: str
+    draws: int
+    failures: int
+    seconds_per_step: float = 0.0
+    base_seconds_per_step: float = 0.0
+    failed_lately: int = 0
+    people_lately: int = 0
+
+    @property
+    def failing(self) -> bool:
+        """Whether so many failed, and not for one person alone, that it should not be drawn with."""
+        return self.failed_lately >= MANY_FAILURES and self.people_lately >= MANY_PEOPLE
 
 
 @dataclass(frozen=True, slots=True)

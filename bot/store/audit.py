@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from ..orders.values import AuditEntry
 from .database import Database
 from .models import AuditRow, PersonRow
+from .people import person_of
 
 BEFORE_THE_FIRST = "0" * 64
 
@@ -38,7 +39,7 @@ class Audit:
         details: Mapping[str, object] | None = None,
     ) -> None:
         """The entry is written when the session's transaction is. `details` name no person: they outlive them."""
-        person = None if actor is None else await _person(session, actor)
+        person = None if actor is None else await person_of(session, actor)
         last = await session.scalar(select(AuditRow.digest).order_by(AuditRow.id.desc()).limit(1))
         row = AuditRow(
             at=self._now(),
@@ -90,15 +91,6 @@ class Audit:
     async def count(self) -> int:
         async with self._database.read() as session:
             return await session.scalar(select(func.count()).select_from(AuditRow)) or 0
-
-
-async def _person(session: AsyncSession, member_id: int) -> int:
-    known = await session.scalar(select(PersonRow.id).where(PersonRow.member_id == member_id))
-    if known is not None:
-        return known
-    session.add(person := PersonRow(member_id=member_id))
-    await session.flush()
-    return person.id
 
 
 def _digest(before: str, row: AuditRow) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, event, exc, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.orm import Session, sessionmaker
 
 from ..orders.errors import StorageBusy, StorageError, StorageFull
 
@@ -22,7 +23,8 @@ class Database:
     def __init__(self, url: URL) -> None:
         self._writer = connect(url, writes=True)
         self._readers = connect(url, writes=False)
-        self._writing = async_sessionmaker(self._writer, expire_on_commit=False)
+        self._sessions = sessionmaker()
+        self._writing = async_sessionmaker(self._writer, expire_on_commit=False, sync_session_class=self._sessions)
         self._reading = async_sessionmaker(self._readers, expire_on_commit=False)
 
     @asynccontextmanager
@@ -38,6 +40,20 @@ class Database:
         with _typed():
             async with self._reading() as session:
                 yield session
+
+    def when_written(self, listener: Callable[[Collection[object]], None]) -> None:
+        """From here on `listener` gets the rows that each committed transaction has added, changed or removed.
+
+        They are the ones that the session held as objects: statements over many rows tell nobody.
+        """
+
+        @event.listens_for(self._sessions, "after_flush")
+        def collect(session: Session, context: object) -> None:
+            session.info.setdefault(listener, []).extend((*session.new, *session.dirty, *session.deleted))
+
+        @event.listens_for(self._sessions, "after_commit")
+        def tell(session: Session) -> None:
+            listener(session.info.pop(listener, ()))
 
     async def touch(self) -> None:
         """A transaction that holds the write lock was begun and taken back. Raises StorageError."""

@@ -74,8 +74,20 @@ class AdapterFolder:
         return self.folder / sha256[:2] / f"{sha256}.safetensors"
 
     async def add(self, source: Path, sha256: str) -> None:
-        """The folder holds a copy of `source`, which has this hash."""
+        """The folder holds a copy of `source`, which has this hash. `remove` is the inverse."""
         await asyncio.to_thread(self._add, source, sha256)
+
+    async def remove(self, hashes: Iterable[str]) -> None:
+        """The folder holds none of these files."""
+        await asyncio.to_thread(self._remove, tuple(hashes))
+
+    async def kept(self) -> frozenset[str]:
+        """The hash of every file in the folder."""
+        return await asyncio.to_thread(lambda: frozenset(path.stem for path in self.folder.glob("??/*.safetensors")))
+
+    def _remove(self, hashes: tuple[str, ...]) -> None:
+        for sha256 in hashes:
+            self.path(sha256).unlink(missing_ok=True)
 
     def _add(self, source: Path, sha256: str) -> None:
         path = self.path(sha256)

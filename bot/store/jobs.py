@@ -15,6 +15,7 @@ from engine import Request, Result
 
 from ..orders.errors import QueueFull, QuotaSpent
 from ..orders.values import UNFINISHED, Bounds, Job, JobState, Order, Page, StoredPicture, Who
+from .credits import credits_of
 from .database import Database
 from .files import PictureFolder
 from .models import EntryRow, JobRow, PictureRow
@@ -34,7 +35,7 @@ def utc_now() -> datetime:
 class JobRows:
     """Jobs by id. A method that gives a bool gives False when somebody else changed the job first.
 
-    Lists of jobs come without the pictures that their drawing started from.
+    Lists of jobs come without the pictures that their drawing started from, and without credits.
     """
 
     def __init__(self, database: Database, pictures: PictureFolder, now: Callable[[], datetime] = utc_now) -> None:
@@ -47,11 +48,19 @@ class JobRows:
     async def get(self, job_id: str) -> Job | None:
         async with self._database.read() as session:
             row = await session.get(JobRow, job_id, options=_SENT)
-            return None if row is None else self._job(row, row.image, row.mask)
+            if row is None:
+                return None
+            job = self._job(row, row.image, row.mask)
+            return replace(job, credits=await credits_of(session, job.request, job.order.who))
 
     async def unfinished(self, member_id: int) -> tuple[Job, ...]:
         """The member's jobs that have not come to an end, oldest first."""
         return await self._list(JobRow.member_id == member_id, JobRow.state.in_(UNFINISHED))
+
+    async def unfinished_in(self, guild_id: int | None) -> tuple[Job, ...]:
+        """A server's jobs that have not come to an end, oldest first; None: those of the whole bot."""
+        here = () if guild_id is None else (JobRow.guild_id == guild_id,)
+        return await self._list(*here, JobRow.state.in_(UNFINISHED))
 
     async def untold(self) -> tuple[Job, ...]:
         """Every job whose member has not seen how it ends, oldest first: what a restart has to take up."""
@@ -244,7 +253,15 @@ class JobRows:
             return tuple(self._job(row) for row in rows)
 
     def _job(self, row: JobRow, image: bytes | None = None, mask: bytes | None = None) -> Job:
-        who = Who(row.member_id, row.member_name, row.guild_id, row.channel_id, adult=row.adult, locale=row.locale)
+        who = Who(
+            row.member_id,
+            row.member_name,
+            row.guild_id,
+            row.channel_id,
+            adult=row.adult,
+            locale=row.locale,
+            parent_id=row.parent_id,
+        )
         request = from_json(row.request, image, mask)
         order = Order(row.interaction_id, row.application_id, row.token, row.asked_at, who, request, row.parent_job)
         return Job(
@@ -268,9 +285,11 @@ class JobRows:
 
 
 def _report(request: Request, result: Result) -> list[str]:
-    """One line an adapter; one that the engine found by content has its catalog name again."""
+    """One line an adapter, and what else there is to say of the drawing; an adapter that the engine found by content
+    has its catalog name again."""
     names = {use.sha256: use.name for use in request.adapters if use.sha256}
-    return [str(replace(report, name=names.get(report.name, report.name))) for report in result.reports]
+    lines = [str(replace(report, name=names.get(report.name, report.name))) for report in result.reports]
+    return [*lines, *result.remarks]
 
 
 def _without_image(*where: ColumnElement[bool]) -> Update:
@@ -294,6 +313,7 @@ def _row(order: Order, charge: float, now: datetime) -> JobRow:
         member_name=order.who.name,
         guild_id=order.who.guild_id,
         channel_id=order.who.channel_id,
+        parent_id=order.who.parent_id,
         request=to_json(order.request),
         image=order.request.image,
         mask=order.request.mask,

@@ -231,7 +231,7 @@ class RunningRow(Base):
     sha256: Mapped[str] = mapped_column(ForeignKey("adapter_files.sha256", ondelete="CASCADE"), primary_key=True)
     draws: Mapped[int]
     failures: Mapped[int]
-    failed_for: Mapped[list[Any]]  # people.id of the last failures
+    failed_for: Mapped[list[Any]]  # [people.id, when] of each failure of the last day
     seconds_per_step: Mapped[float] = mapped_column(Float)
     base_seconds_per_step: Mapped[float] = mapped_column(Float)
     pinned: Mapped[bool]
@@ -289,6 +289,7 @@ class JobRow(Base):
     member_name: Mapped[str] = mapped_column(String(100))
     guild_id: Mapped[int | None]
     channel_id: Mapped[int]
+    parent_id: Mapped[int | None]  # the channel that the thread `channel_id` is in
     request: Mapped[dict[str, Any]]
     image: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True)
     mask: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True)

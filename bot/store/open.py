@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -12,10 +13,12 @@ from pathlib import Path
 
 from engine import BUILTIN_ADAPTERS, builtin_adapter
 
+from ..orders.errors import NameTaken
 from .audit import Audit
 from .backup import copy_database
 from .catalog import EVERYONE, Catalog
 from .database import Database, database_url
+from .entries import Entries
 from .files import AdapterFolder, PictureFolder
 from .integrity import check, newest
 from .jobs import JobRows, utc_now
@@ -23,7 +26,18 @@ from .judging import Judging
 from .lock import locked
 from .migrate import upgrade
 from .questions import Questions
+from .running import Running
 from .samples import SampleFolder
+from .settings import SettingsRows
+from .stock import StockRows
+
+log = logging.getLogger(__name__)
+
+BUILTIN_WORDS = {  # what the built-in adapters do, and under which tags they are found
+    "ink": ("Black brush on paper, with a red seal. Mixes with light.", ("ink", "monochrome", "style")),
+    "neon": ("Glowing outlines on a dark ground.", ("glow", "style")),
+    "light": ("Warm light from the left and long shadows. Mixes with ink.", ("lighting", "style")),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +46,13 @@ class Store:
 
     jobs: JobRows
     catalog: Catalog
+    entries: Entries
     audit: Audit
     questions: Questions
     judging: Judging
+    running: Running
+    settings: SettingsRows
+    stock: StockRows
     adapters_folder: Path
     connections: Database
 
@@ -49,7 +67,12 @@ class Store:
     async def adopt_builtins(self) -> None:
         """The engine's built-in adapters are in everyone's catalog, once each."""
         for name in BUILTIN_ADAPTERS:
-            await self.catalog.add(builtin_adapter(name), name, visibility=EVERYONE)
+            words, tags = BUILTIN_WORDS.get(name, ("", ()))
+            try:
+                file = builtin_adapter(name)
+                await self.catalog.add(file, name, visibility=EVERYONE, description=words, tags=tags)
+            except NameTaken:  # by a member, before a version came with it
+                log.warning("The built-in adapter %s is not in the catalog: its name is somebody's", name)
 
 
 @asynccontextmanager
@@ -71,8 +94,21 @@ async def open_store(
         try:
             jobs, catalog = JobRows(connections, pictures, now), Catalog(connections, adapters, now)
             audit, questions = Audit(connections, now), Questions(connections, now)
-            judging = Judging(connections, audit, SampleFolder(data / "previews"), pictures, now)
-            yield Store(jobs, catalog, audit, questions, judging, adapters.folder, connections)
+            entries = Entries(connections, catalog, data / "previews", now)
+            settings, stock = SettingsRows(connections, audit, now), StockRows(connections, audit, now)
+            yield Store(
+                jobs=jobs,
+                catalog=catalog,
+                entries=entries,
+                audit=audit,
+                questions=questions,
+                judging=Judging(connections, audit, SampleFolder(data / "previews"), pictures, now),
+                running=Running(connections, now),
+                settings=settings,
+                stock=stock,
+                adapters_folder=adapters.folder,
+                connections=connections,
+            )
         finally:
             await connections.aclose()
 

@@ -13,6 +13,7 @@ import discord
 
 from engine import Request
 
+from ..language import say
 from ..orders import Job, Order, Press, Ticket, Who
 from ..replies import PROVISIONAL
 from .cards import Card, note, queued
@@ -47,6 +48,7 @@ def who(interaction: Interaction) -> Who:
         owner=interaction.user.id in interaction.client.owners,
         adult=_is_adult(interaction.channel),
         locale=interaction.locale.value,
+        parent_id=interaction.channel.parent_id if isinstance(interaction.channel, discord.Thread) else None,
     )
 
 
@@ -76,7 +78,7 @@ async def place(interaction: Interaction, ordering: Coroutine[Any, Any, Ticket])
     await asyncio.wait({recording}, timeout=PATIENCE)
     try:
         if not recording.done():
-            await _answer(interaction, note("One moment…"))
+            await _answer(interaction, note(say("One moment…")))
             interaction.extras[PROVISIONAL] = True
         ticket = await recording
         message_id = await _answer(interaction, queued(ticket))

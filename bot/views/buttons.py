@@ -10,6 +10,7 @@ from typing import Any, Self
 import discord
 from discord import ButtonStyle, ui
 
+from ..language import say, unsaid
 from ..replies import border
 
 
@@ -38,12 +39,12 @@ def deed(action: Action) -> Callable[[Deed], Deed]:
 
 
 _LOOKS = {
-    Action.AGAIN: ("Again", ButtonStyle.primary),
-    Action.VARY: ("Vary seed", ButtonStyle.secondary),
-    Action.WEIGHTS: ("Weights…", ButtonStyle.secondary),
-    Action.CELL: ("Cell…", ButtonStyle.secondary),
-    Action.DELETE: ("Delete", ButtonStyle.danger),
-    Action.CANCEL: ("Cancel", ButtonStyle.secondary),
+    Action.AGAIN: (unsaid("Again"), ButtonStyle.primary),
+    Action.VARY: (unsaid("Vary seed"), ButtonStyle.secondary),
+    Action.WEIGHTS: (unsaid("Weights…"), ButtonStyle.secondary),
+    Action.CELL: (unsaid("Cell…"), ButtonStyle.secondary),
+    Action.DELETE: (unsaid("Delete"), ButtonStyle.danger),
+    Action.CANCEL: (unsaid("Cancel"), ButtonStyle.secondary),
 }
 
 
@@ -55,7 +56,7 @@ class JobButton(
 
     def __init__(self, action: Action, job_id: str) -> None:
         label, style = _LOOKS[action]
-        super().__init__(ui.Button(label=label, style=style, custom_id=f"loom:{action}:{job_id}"))
+        super().__init__(ui.Button(label=say(label), style=style, custom_id=f"loom:{action}:{job_id}"))
         self.action = action
         self.job_id = job_id
 

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import discord
 from discord import ui
 
-from engine import Progress, written
+from engine import Progress, Request, written
 
-from ..orders import Job, JobState, Ticket
+from ..language import said, say, say_many, unsaid
+from ..orders import Credit, Job, JobState, Ticket
 from .buttons import Action, JobButton
-from .text import block, code, safe, weight
+from .text import block, code, lines, safe, weight
 
 COLOUR = discord.Colour(0x7A5CFF)
 FAULT = discord.Colour(0xC0392B)
 PROMPT_SHOWN = 1500  # of the 4000 characters that Discord gives one message
 NEGATIVE_SHOWN = 300
 REPORTS_SHOWN = 5
-GONE = "-# The pictures are no longer kept; Again draws them once more."
+FACTS_SHOWN = 2000  # characters
+GONE = unsaid("The pictures are no longer kept; Again draws them once more.")
 
 _ALL_LAYERS = re.compile(r".*: (\d+) of \1 layers")
 
@@ -41,41 +43,61 @@ def note(words: str) -> Card:
 
 def queued(ticket: Ticket) -> Card:
     """The first answer: recorded, and when it will be drawn."""
-    wait = "" if ticket.wait is None else f" About {max(1, round(ticket.wait))} s."
-    cost = "" if ticket.cost is None else f" Drawing it takes {max(1, round(ticket.cost))} s of that."
-    left = [] if ticket.left is None else [f"You may order {ticket.left:.0f} s more of drawing today."]
-    notes = "".join(f"\n-# {line}" for line in [*left, *_notes(ticket.notes)])
-    return Card(_text(f"Queued, place {ticket.place}…{wait}{cost}{notes}"), _row(ticket.job_id, Action.CANCEL))
+    told = [say("Queued, place {place}…", place=ticket.place)]
+    if ticket.wait is not None:
+        told.append(say("About {seconds} s.", seconds=max(1, round(ticket.wait))))
+    if ticket.cost is not None:
+        told.append(say("Drawing it takes {seconds} s of that.", seconds=max(1, round(ticket.cost))))
+    small = (
+        []
+        if ticket.left is None
+        else [say("You may order {seconds:.0f} s more of drawing today.", seconds=ticket.left)]
+    )
+    notes = "".join(f"\n-# {line}" for line in [*small, *_notes(ticket.notes)])
+    return Card(_text(" ".join(told) + notes), _row(ticket.job_id, Action.CANCEL))
 
 
 def progress(job: Job, now: Progress, preview: discord.File | None) -> Card:
     """A job in the making, with the picture as it looks so far."""
     picture = [] if preview is None else [ui.MediaGallery[Any](discord.MediaGalleryItem(preview))]
-    return Card(_text(f"Drawing, step {now.step} of {now.steps}"), *picture, _row(job.id, Action.CANCEL))
+    return Card(
+        _text(say("Drawing, step {step} of {steps}", step=now.step, steps=now.steps)),
+        *picture,
+        _row(job.id, Action.CANCEL),
+    )
 
 
 def unfinished(job: Job) -> Card:
     """A job that waits or runs, opened from elsewhere."""
-    return Card(_text(f"In the making.\n{_words(job)}"), _row(job.id, Action.CANCEL))
+    return Card(_text(say("In the making.") + f"\n{words(job.request)}"), _row(job.id, Action.CANCEL))
 
 
 def finished(job: Job, files: Sequence[discord.File], *, mention: bool = False) -> Card:
     """The pictures and how to make them again. `mention` calls the one who asked, where the answer came too late."""
     head = [_text(f"<@{job.order.who.member_id}>")] if mention else []
-    gallery = ui.MediaGallery[Any](*(discord.MediaGalleryItem(file) for file in files)) if files else _text(GONE)
+    gallery = (
+        ui.MediaGallery[Any](*(discord.MediaGalleryItem(file) for file in files)) if files else _text(f"-# {say(GONE)}")
+    )
     weights = [Action.WEIGHTS] if job.request.adapters else []
     cell = [Action.CELL] if job.request.grid else []
     actions = [Action.AGAIN, Action.VARY, *weights, *cell, Action.DELETE]
-    return Card(*head, _text(_words(job)), gallery, _text(_facts(job)), _row(job.id, *actions))
+    return Card(*head, _text(words(job.request)), gallery, _text(_facts(job)), _row(job.id, *actions))
 
 
 def closed(job: Job, *, mention: bool = False) -> Card:
     """A job that ended without pictures, and why."""
     head = [_text(f"<@{job.order.who.member_id}>")] if mention else []
     if job.state is JobState.CANCELLED:
-        return Card(*head, _text(f"Cancelled.\n{_words(job)}"), _row(job.id, Action.AGAIN))
-    reason = safe(job.sentence, 1000) or "This could not be drawn."
-    return Card(*head, _text(f"{reason}\n{_words(job)}"), _row(job.id, Action.AGAIN), colour=FAULT)
+        return Card(*head, _text(say("Cancelled.") + f"\n{words(job.request)}"), _row(job.id, Action.AGAIN))
+    reason = safe(said(job.sentence), 1000) or say("This could not be drawn.")
+    return Card(*head, _text(f"{reason}\n{words(job.request)}"), _row(job.id, Action.AGAIN), colour=FAULT)
+
+
+def custom_ids(components: Iterable[Any]) -> Iterator[str]:
+    """What the buttons and menus of a message carry."""
+    for component in components:
+        yield getattr(component, "custom_id", None) or ""
+        yield from custom_ids(getattr(component, "children", ()))
 
 
 def preview_file(preview: bytes | None) -> discord.File | None:
@@ -87,9 +109,12 @@ def mix(job: Job) -> str:
     return " + ".join(f"{use.name} {weight(use.weight)}" if use.plain else written(use) for use in job.request.adapters)
 
 
-def _words(job: Job) -> str:
-    negative = f"\nwithout {code(job.request.negative, NEGATIVE_SHOWN)}" if job.request.negative else ""
-    return block(job.request.prompt, PROMPT_SHOWN) + negative
+def words(request: Request) -> str:
+    """The prompt, and what was to be kept out."""
+    shown = block(request.prompt, PROMPT_SHOWN)
+    if request.negative:
+        shown += "\n" + say("without {words}", words=code(request.negative, NEGATIVE_SHOWN))
+    return shown
 
 
 def _facts(job: Job) -> str:
@@ -97,25 +122,41 @@ def _facts(job: Job) -> str:
     first = job.pictures[0] if job.pictures else None
     request = job.request
     facts = [
-        f"seed {first.seed if first else request.seed}",
+        say("seed {seed}", seed=first.seed if first else request.seed),
         code(mix(job), 300) if request.adapters else "",
-        f"{len(request.grid)} cells over {code(str(request.grid), 300)}" if request.grid else "",
+        say("{n} cells over {axes}", n=len(request.grid), axes=code(str(request.grid), 300)) if request.grid else "",
         f"{first.width}×{first.height}" if first else "",
-        f"{request.steps} steps",
+        say_many("{n} step", "{n} steps", request.steps),
         f"{request.sampler} {request.schedule}".rstrip(),
-        f"{job.seconds:.1f} s" if job.seconds is not None else "",
+        say("{seconds:.1f} s", seconds=job.seconds) if job.seconds is not None else "",
     ]
     partial = [line for line in job.report if not _ALL_LAYERS.fullmatch(line)]
-    return "\n".join(
-        "-# " + line for line in [" · ".join(filter(None, facts)), *_notes(partial), *_notes(request.notes)]
-    )
+    advice = [credit.advice for credit in job.credits if credit.advice]
+    told = [
+        " · ".join(filter(None, facts)),
+        *_credits(job.credits),
+        *_notes([*advice, *partial]),
+        *_notes(request.notes),
+    ]
+    return lines([f"-# {line}" for line in told], say("And more."), FACTS_SHOWN)
+
+
+def _credits(given: Sequence[Credit]) -> list[str]:
+    """Who made the adapters, and on which terms: a line for three of them."""
+    told = [
+        say("{name} by {maker}", name=code(credit.name, 40), maker=safe(credit.by, 60) or say("somebody unknown"))
+        + (f" ({safe(credit.license, 40)})" if credit.license else "")
+        for credit in given
+        if credit.by or credit.license
+    ]
+    return [" · ".join(told[at : at + 3]) for at in range(0, len(told), 3)]
 
 
 def _notes(sentences: Sequence[str]) -> list[str]:
     """Sentences with members' words in them, as many as a card shows."""
-    shown = [code(sentence, 300) for sentence in sentences[:REPORTS_SHOWN]]
+    shown = [code(said(sentence), 300) for sentence in sentences[:REPORTS_SHOWN]]
     more = len(sentences) - len(shown)
-    return [*shown, f"… and {more} more"] if more else shown
+    return [*shown, say("… and {n} more", n=more)] if more else shown
 
 
 def _text(content: str) -> ui.TextDisplay[Any]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import discord
 
+from ..language import say
 from ..orders import CellUnknown
 from . import asking
 from .asking import Interaction
@@ -48,7 +49,7 @@ async def _delete(interaction: Interaction, job_id: str) -> None:
     await interaction.response.defer()
     job = await interaction.client.orders.delete(job_id, asking.who(interaction))
     if interaction.message is not None and interaction.message.flags.ephemeral:
-        await interaction.edit_original_response(view=note("Deleted."), attachments=[])
+        await interaction.edit_original_response(view=note(say("Deleted.")), attachments=[])
         await asking.remove_message(interaction, job)
     else:
         with contextlib.suppress(discord.NotFound):

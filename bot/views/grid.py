@@ -14,14 +14,16 @@ from discord import ButtonStyle, ui
 
 from engine import Axis, Grid, Request
 
+from ..language import say, unsaid
 from ..orders import Job, Price, TooLate
 from ..replies import border
 from . import asking
 from .cards import Card, note
-from .form import Form
-from .text import code, safe, shortened
+from .forms import Form
+from .text import code, shortened
 
 MOST = 200  # questions that wait for an answer at once; the oldest are forgotten first
+_LOOKS = {"draw": (unsaid("Draw it"), ButtonStyle.primary), "drop": (unsaid("Cancel"), ButtonStyle.secondary)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +62,8 @@ class Answer(
     """Yes or no to a question."""
 
     def __init__(self, verb: str, number: str) -> None:
-        label, style = {"draw": ("Draw it", ButtonStyle.primary), "drop": ("Cancel", ButtonStyle.secondary)}[verb]
-        super().__init__(ui.Button(label=label, style=style, custom_id=f"loom:grid:{verb}:{number}"))
+        label, style = _LOOKS[verb]
+        super().__init__(ui.Button(label=say(label), style=style, custom_id=f"loom:grid:{verb}:{number}"))
         self.verb = verb
         self.number = number
 
@@ -75,7 +77,7 @@ class Answer(
         async with border(interaction):
             question = interaction.client.questions.take(self.number, interaction.user.id)
             if self.verb == "drop":
-                await interaction.response.edit_message(view=note("Not ordered."))
+                await interaction.response.edit_message(view=note(say("Not ordered.")))
                 return
             ordering = interaction.client.orders.imagine(asking.order(interaction, question.request))
             await asking.place(interaction, ordering)
@@ -94,7 +96,7 @@ class CellModal(Form):
     """Sent, it orders one cell of the sheet as a picture of its own."""
 
     def __init__(self, job: Job, grid: Grid) -> None:
-        super().__init__("One cell of the sheet")
+        super().__init__(say("One cell of the sheet"))
         self.job_id = job.id
         self.columns = len(grid.x.values)
         self.x = self._menu(grid.x, "x")
@@ -102,7 +104,7 @@ class CellModal(Form):
 
     def _menu(self, axis: Axis, name: str) -> ui.Select[Any]:
         options = [
-            discord.SelectOption(label=shortened(label, 100) or "none", value=str(place))
+            discord.SelectOption(label=shortened(label, 100) or say("none"), value=str(place))
             for place, label in enumerate(axis.labels)
         ]
         menu: ui.Select[Any] = ui.Select(custom_id=f"cell-{name}", options=options)
@@ -120,15 +122,28 @@ def _card(request: Request, price: Price, number: str) -> Card:
     grid = request.grid
     assert grid is not None, "only a grid is asked about"
     rows = len(grid.y.values) if grid.y else 1
-    time = "" if price.seconds is None else f", about {safe(_time(price.seconds), 20)} of drawing"
+    size = {"columns": len(grid.x.values), "rows": rows, "n": price.pictures}
+    sheet = (
+        say("A sheet of {columns} × {rows} cells, {n} pictures.", **size)
+        if price.seconds is None
+        else say(
+            "A sheet of {columns} × {rows} cells, {n} pictures, about {time} of drawing.", **size, time=_time(price)
+        )
+    )
     said = [
-        f"A sheet of {len(grid.x.values)} × {rows} cells, {price.pictures} pictures{time}.",
+        sheet,
         *(code(str(axis), 300) for axis in (grid.x, grid.y) if axis is not None),
-        f"-# It counts as one order; {price.unfinished} of the {price.limit} that you may have are unfinished.",
+        "-# "
+        + say(
+            "It counts as one order; {unfinished} of the {limit} that you may have are unfinished.",
+            unfinished=price.unfinished,
+            limit=price.limit,
+        ),
     ]
     buttons = ui.ActionRow[Any](Answer("draw", number), Answer("drop", number))
     return Card(ui.TextDisplay("\n".join(said)), buttons)
 
 
-def _time(seconds: float) -> str:
-    return f"{max(1, round(seconds))} s" if seconds < 90 else f"{round(seconds / 60)} min"
+def _time(price: Price) -> str:
+    seconds = price.seconds or 0
+    return say("{n} s", n=max(1, round(seconds))) if seconds < 90 else say("{n} min", n=round(seconds / 60))

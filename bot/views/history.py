@@ -8,13 +8,18 @@ from typing import Any, Self
 import discord
 from discord import ButtonStyle, ui
 
+from ..language import say, unsaid
 from ..orders import Job, JobState, Page
 from ..replies import border
 from . import asking, cards, pictures
 from .text import code, shortened
 
 PROMPT_SHOWN = 90
-_ENDS = {JobState.FAILED: "failed", JobState.CANCELLED: "cancelled", JobState.DEAD: "not delivered"}
+_ENDS = {
+    JobState.FAILED: unsaid("failed"),
+    JobState.CANCELLED: unsaid("cancelled"),
+    JobState.DEAD: unsaid("not delivered"),
+}
 
 
 class TurnPage(ui.DynamicItem[ui.Button[ui.LayoutView]], template=r"loom:page:(?P<page>\d{1,6}):[pnb]"):
@@ -47,7 +52,7 @@ class OpenJob(ui.DynamicItem[ui.Select[ui.LayoutView]], template=r"loom:open:(?P
         jobs = () if isinstance(page, int) else page.jobs
         options = [discord.SelectOption(label=_label(job), value=job.id, description=_about(job)) for job in jobs]
         select: ui.Select[ui.LayoutView] = ui.Select(
-            custom_id=f"loom:open:{number}", placeholder="Open one…", options=options
+            custom_id=f"loom:open:{number}", placeholder=say("Open one…"), options=options
         )
         super().__init__(select)
         self.page = number
@@ -65,7 +70,7 @@ class OpenJob(ui.DynamicItem[ui.Select[ui.LayoutView]], template=r"loom:open:(?P
 
             async def show(files: list[discord.File]) -> None:
                 card = _card(job, files)
-                card.add_item(ui.ActionRow(TurnPage(self.page, "Back", "b")))
+                card.add_item(ui.ActionRow(TurnPage(self.page, say("Back"), "b")))
                 await interaction.edit_original_response(view=card, attachments=files)
 
             await pictures.sent(job, show)
@@ -74,14 +79,14 @@ class OpenJob(ui.DynamicItem[ui.Select[ui.LayoutView]], template=r"loom:open:(?P
 def history_card(page: Page) -> cards.Card:
     """One page: a line for each job, a menu to open one, and the ways to its neighbours."""
     if not page.jobs:
-        return cards.Card(ui.TextDisplay("You have not made any pictures yet. `/imagine` makes the first."))
+        return cards.Card(ui.TextDisplay(say("You have not made any pictures yet. `/imagine` makes the first.")))
     lines = [f"- {code(job.request.prompt, PROMPT_SHOWN)} · {code(_about(job), 100)}" for job in page.jobs]
     turns = []
     if page.number > 1:
-        turns.append(TurnPage(page.number - 1, "Newer", "p"))
+        turns.append(TurnPage(page.number - 1, say("Newer"), "p"))
     if page.number < page.pages:
-        turns.append(TurnPage(page.number + 1, "Older", "n"))
-    head = ui.TextDisplay[Any](f"Your pictures, page {page.number} of {page.pages}")
+        turns.append(TurnPage(page.number + 1, say("Older"), "n"))
+    head = ui.TextDisplay[Any](say("Your pictures, page {page} of {pages}", page=page.number, pages=page.pages))
     body = ui.TextDisplay[Any]("\n".join(lines))
     rows = [ui.ActionRow[Any](OpenJob(page)), *([ui.ActionRow[Any](*turns)] if turns else [])]
     return cards.Card(head, body, *rows)
@@ -92,7 +97,7 @@ def _card(job: Job, files: list[discord.File]) -> cards.Card:
         return cards.unfinished(job)
     if job.pictures:
         return cards.finished(job, files)
-    return cards.note("Deleted.") if job.state is JobState.POSTED else cards.closed(job)
+    return cards.note(say("Deleted.")) if job.state is JobState.POSTED else cards.closed(job)
 
 
 def _label(job: Job) -> str:
@@ -102,8 +107,9 @@ def _label(job: Job) -> str:
 def _about(job: Job) -> str:
     """The seed and mix of a picture, or how its job ended."""
     if job.state in _ENDS:
-        return _ENDS[job.state]
+        return say(_ENDS[job.state])
     if not job.pictures:
-        return "in the making"
+        return say("in the making")
     used = cards.mix(job)
-    return shortened(f"seed {job.pictures[0].seed}" + (f" · {used}" if used else ""), 100)
+    seed = say("seed {seed}", seed=job.pictures[0].seed)
+    return shortened(seed + (f" · {used}" if used else ""), 100)

@@ -1,26 +1,26 @@
-"""What members said of an adapter as a card with pages, and the form behind "Report" in the menu of a message."""
+"""What members say of an adapter or a picture: the forms, and what they read in answer."""
 
 from __future__ import annotations
 
-import asyncio
-import io
-import re
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any
 
 import discord
-from discord import ButtonStyle, ui
+from discord import ui
 
-from ..language import say, say_many
+from ..language import say
 from ..orders import CatalogEntry
 from ..orders.judging import STARS, WORDS
-from ..orders.verdicts import Outcome, Reason, Report, Review, ReviewPage
-from ..replies import border
+from ..orders.verdicts import Outcome, Reason, Report
 from . import asking
+from .adapter import AdapterAction, adapter_deed
+from .asking import Interaction
 from .cards import Card, note
-from .form import Form
-from .text import block, code
+from .forms import Form
+from .reviews import ReviewsButton, standing, star_line
+from .text import code, shortened
 
-WORDS_SHOWN = 600
+if TYPE_CHECKING:
+    from ..client import Bot
 
 
 def reason_label(reason: Reason) -> str:
@@ -36,56 +36,6 @@ def reason_label(reason: Reason) -> str:
     }[reason]
 
 
-class ReviewsButton(
-    ui.DynamicItem[ui.Button[ui.LayoutView]], template=r"loom:reviews:(?P<entry>\d{1,18}):(?P<page>\d{1,6}):[pno]"
-):
-    """Shows a page of what was said of an entry, to those who see the entry; `mark`: previous, next, opened first."""
-
-    def __init__(self, entry_id: int, page: int = 1, label: str = "", mark: str = "o") -> None:
-        button: ui.Button[ui.LayoutView] = ui.Button(
-            label=label or say("Reviews"),
-            style=ButtonStyle.secondary,
-            custom_id=f"loom:reviews:{entry_id}:{page}:{mark}",
-        )
-        super().__init__(button)
-        self.entry_id = entry_id
-        self.page = page
-        self.mark = mark
-
-    @classmethod
-    async def from_custom_id(
-        cls, interaction: discord.Interaction[Any], item: ui.Item[Any], match: re.Match[str], /
-    ) -> Self:
-        return cls(int(match["entry"]), int(match["page"]), mark=match[0][-1])
-
-    async def callback(self, interaction: discord.Interaction[Any]) -> None:
-        async with border(interaction):
-            page = await interaction.client.judging.reviews(asking.who(interaction), self.entry_id, self.page)
-            files = await asyncio.to_thread(_files, page)
-            card = reviews_card(self.entry_id, page, files)
-            if self.mark == "o":
-                await interaction.response.send_message(view=card, files=list(files.values()), ephemeral=True)
-            else:
-                await interaction.response.edit_message(view=card, attachments=list(files.values()))
-
-
-def reviews_card(entry_id: int, page: ReviewPage, files: dict[int, discord.File]) -> Card:
-    """One page of reviews, newest first, with the pictures that came with them."""
-    if not page.reviews:
-        return note(say("Nobody has said anything about this adapter yet. `/lora rate` does."))
-    shown: list[ui.Item[Any]] = []
-    for number, review in enumerate(page.reviews):
-        shown.append(ui.TextDisplay[Any](_review(review)))
-        if number in files:
-            shown.append(ui.MediaGallery[Any](discord.MediaGalleryItem(files[number])))
-    turns = []
-    if page.number > 1:
-        turns.append(ReviewsButton(entry_id, page.number - 1, say("Newer"), "p"))
-    if page.number < page.pages:
-        turns.append(ReviewsButton(entry_id, page.number + 1, say("Older"), "n"))
-    return Card(*shown, *([ui.ActionRow[Any](*turns)] if turns else []))
-
-
 def rated(entry: CatalogEntry, stars: int) -> Card:
     """The answer to a rating: what it is now, and the way to what others said."""
     name = code(entry.name, 60)
@@ -95,18 +45,6 @@ def rated(entry: CatalogEntry, stars: int) -> Card:
         said = say("You say nothing of {name} any more.", name=name)
     row = ui.ActionRow[Any](ReviewsButton(entry.id))
     return Card(ui.TextDisplay[Any](f"{said}\n-# {standing(entry)}"), row)
-
-
-def standing(entry: CatalogEntry) -> str:
-    """The mean of an entry's ratings, in one line."""
-    if not entry.ratings:
-        return say("not rated yet")
-    mean = f"{entry.stars:.1f}"
-    return say_many("{mean} of 5 stars, {n} rating", "{mean} of 5 stars, {n} ratings", entry.ratings, mean=mean)
-
-
-def star_line(stars: int) -> str:
-    return "★" * stars + "☆" * (STARS - stars)
 
 
 def filed(report: Report, *, is_new: bool) -> str:
@@ -126,38 +64,68 @@ def filed(report: Report, *, is_new: bool) -> str:
     }[report.outcome]
 
 
-class ReportForm(Form):
-    """Sent, the job it is about is in the moderators' queue."""
+class RateForm(Form):
+    """Sent, it is the member's rating of the entry in place of the one before, or takes that back."""
 
-    def __init__(self, job_id: str) -> None:
-        super().__init__(say("Report a picture"))
+    def __init__(self, entry: CatalogEntry) -> None:
+        super().__init__(shortened(say("Rate {name}", name=entry.name), 45))
+        self.short_id = entry.short_id
+        options = [discord.SelectOption(label=star_line(stars), value=str(stars)) for stars in range(STARS, 0, -1)]
+        options.append(discord.SelectOption(label=say("take my rating back"), value="0"))
+        self.stars: ui.Select[Any] = ui.Select(custom_id="stars", options=options)
+        self.words = _words_field()
+        self.add_item(ui.Label(text=say("Stars"), component=self.stars))
+        self.add_item(ui.Label(text=say("What would you tell others about it?"), component=self.words))
+
+    async def on_submit(self, interaction: discord.Interaction[Any]) -> None:
+        await interaction.response.defer(ephemeral=True, thinking=True)
+        judging, who, stars = interaction.client.judging, asking.who(interaction), int(self.stars.values[0])
+        if stars:
+            entry = await judging.rate(who, self.short_id, stars, self.words.value)
+        else:
+            entry = await judging.unrate(who, self.short_id)
+        await interaction.edit_original_response(view=rated(entry, stars))
+
+
+class ReportForm(Form):
+    """Sent, the job or the adapter (`short_id`) that it is about is in the moderators' queue."""
+
+    def __init__(self, title: str, *, job_id: str = "", short_id: str = "") -> None:
+        super().__init__(shortened(title, 45))
         self.job_id = job_id
+        self.short_id = short_id
         options = [discord.SelectOption(label=reason_label(reason), value=reason) for reason in Reason]
         self.reason: ui.Select[Any] = ui.Select(custom_id="reason", options=options)
-        self.words: ui.TextInput[Any] = ui.TextInput(
-            custom_id="words", style=discord.TextStyle.paragraph, required=False, max_length=WORDS
-        )
+        self.words = _words_field()
         self.add_item(ui.Label(text=say("What is wrong with it?"), component=self.reason))
         self.add_item(ui.Label(text=say("What should the moderators know?"), component=self.words))
 
     async def on_submit(self, interaction: discord.Interaction[Any]) -> None:
-        reason = Reason(self.reason.values[0])
-        judging = interaction.client.judging
-        report, is_new = await judging.report_job(asking.who(interaction), self.job_id, reason, self.words.value)
+        judging, who = interaction.client.judging, asking.who(interaction)
+        reason, words = Reason(self.reason.values[0]), self.words.value
+        if self.job_id:
+            report, is_new = await judging.report_job(who, self.job_id, reason, words)
+        else:
+            report, is_new = await judging.report(who, self.short_id, reason, words)
         await interaction.response.send_message(view=note(filed(report, is_new=is_new)), ephemeral=True)
 
 
-def _files(page: ReviewPage) -> dict[int, discord.File]:
-    """The pictures of a page that are still on the disk, by the place of their review."""
-    found = {}
-    for number, review in enumerate(page.reviews):
-        if review.picture is not None and review.picture.is_file():
-            found[number] = discord.File(io.BytesIO(review.picture.read_bytes()), f"review-{number}.webp")
-    return found
+@adapter_deed(AdapterAction.RATE)
+async def _rate(interaction: Interaction, short_id: str) -> None:
+    entry = await interaction.client.orders.adapter(asking.who(interaction), short_id)
+    await RateForm(entry).show(interaction)
 
 
-def _review(review: Review) -> str:
-    by = say("somebody in another server") if review.member_id is None else f"<@{review.member_id}>"
-    words = f"\n{block(review.words, WORDS_SHOWN)}" if review.words.strip() else ""
-    when = discord.utils.format_dt(review.created_at, "d")
-    return f"{star_line(review.stars)} {by} · {when}{words}"
+@adapter_deed(AdapterAction.REPORT)
+async def _report(interaction: Interaction, short_id: str) -> None:
+    entry = await interaction.client.orders.adapter(asking.who(interaction), short_id)
+    await ReportForm(say("Report {name}", name=entry.name), short_id=short_id).show(interaction)
+
+
+def _words_field() -> ui.TextInput[Any]:
+    style = discord.TextStyle.paragraph
+    return ui.TextInput(custom_id="words", style=style, required=False, max_length=WORDS)
+
+
+async def setup(bot: Bot) -> None:
+    bot.add_dynamic_items(ReviewsButton)

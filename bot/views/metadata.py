@@ -15,25 +15,28 @@ import aiohttp
 import discord
 from discord import ButtonStyle, ui
 
-from engine import BUILTIN, BadRequest, MetadataUnreadable, Reading, Request, read_infotext
+from engine import BadRequest, MetadataUnreadable, Reading, Request, read_infotext
 
+from ..language import said, say, say_many, unsaid
 from ..orders import Replay, Ticket
 from ..replies import border
 from . import asking
-from .cards import NEGATIVE_SHOWN, PROMPT_SHOWN, Card
-from .text import block, code, lines, safe, weight
+from .cards import Card, words
+from .text import code, lines, safe, weight
 
 FILE = "infotext.txt"
 MOST = 200_000  # bytes of such a file: two prompts of 6000 characters, twice, and 16 adapters are less
 ROOM = 1400  # characters for adapters and notes, of the 4000 that Discord gives one message
-_GONE = "The file of this message is gone; read the picture's metadata once more."
+_SAME = unsaid("{name} {weight}: here as {own}, the same file")
+_NAMED = unsaid("{name} {weight}: here by its name, {own}")
+_GONE = unsaid("The file of this message is gone; read the picture's metadata once more.")
 
 
 class MakeAgain(ui.DynamicItem[ui.Button[ui.LayoutView]], template=r"loom:replay"):
     """Orders what the file of its message says."""
 
     def __init__(self) -> None:
-        super().__init__(ui.Button(label="Make again", style=ButtonStyle.primary, custom_id="loom:replay"))
+        super().__init__(ui.Button(label=say("Make again"), style=ButtonStyle.primary, custom_id="loom:replay"))
 
     @classmethod
     async def from_custom_id(
@@ -56,9 +59,11 @@ async def show(interaction: asking.Interaction, reading: Reading) -> None:
 def metadata_card(found: Replay) -> Card:
     """Words, settings, adapters found and missing, notes; the file and the button."""
     request = found.request
-    negative = f"\nwithout {code(request.negative, NEGATIVE_SHOWN)}" if request.negative else ""
-    listed = lines([*_adapters(found), *(f"-# {safe(note, 200)}" for note in found.notes)], "And more.", ROOM)
-    texts = [f"Made with {found.source}.\n{block(request.prompt, PROMPT_SHOWN)}{negative}", _settings(request), listed]
+    listed = lines(
+        [*_adapters(found), *(f"-# {safe(said(note), 200)}" for note in found.notes)], say("And more."), ROOM
+    )
+    head = say("Made with {tool}.", tool=found.source)
+    texts = [f"{head}\n{words(request)}", _settings(request), listed]
     return Card(
         *(ui.TextDisplay[Any](text) for text in texts if text),
         ui.File(f"attachment://{FILE}"),
@@ -69,13 +74,13 @@ def metadata_card(found: Replay) -> Card:
 def _settings(request: Request) -> str:
     hires = request.hires
     facts = [
-        f"seed {request.seed}" if request.seed is not None else "no seed",
+        say("seed {seed}", seed=request.seed) if request.seed is not None else say("no seed"),
         f"{request.width}×{request.height}" if request.width else "",
-        f"{request.steps} steps",
+        say_many("{n} step", "{n} steps", request.steps),
         f"{request.sampler} {request.schedule}".strip(),
-        f"cfg {request.cfg:g}" if request.cfg is not None else "",
-        f"clip skip {request.clip_skip}" if request.clip_skip > 1 else "",
-        f"hires ×{hires.scale:g} at {hires.strength:g}" if hires else "",
+        say("cfg {cfg:g}", cfg=request.cfg) if request.cfg is not None else "",
+        say("clip skip {n}", n=request.clip_skip) if request.clip_skip > 1 else "",
+        say("hires ×{scale:g} at {strength:g}", scale=hires.scale, strength=hires.strength) if hires else "",
         code(request.model, 60) if request.model else "",
         code(request.vae, 60) if request.vae else "",
     ]
@@ -85,24 +90,27 @@ def _settings(request: Request) -> str:
 def _adapters(found: Replay) -> list[str]:
     """A line an adapter: what it is called here, or that it is not here and how to look for it."""
     here = [
-        f"- {code(one.use.name, 60)} {weight(one.use.weight)}: "
-        + (
-            f"here as {code(one.entry.name, 60)}, the same file"
-            if one.same
-            else f"here by its name, {code(one.entry.name, 60)}"
+        say(
+            _SAME if one.same else _NAMED,
+            name=code(one.use.name, 60),
+            weight=weight(one.use.weight),
+            own=code(one.entry.name, 60),
         )
         for one in found.found
     ]
     gone = [
-        f"- {code(name, 60)}: not here" + (f", hash {code(digest, 64)}" if digest else "")
+        say("{name}: not here, hash {hash}", name=code(name, 60), hash=code(digest, 64))
+        if digest
+        else say("{name}: not here", name=code(name, 60))
         for name, digest in found.missing
     ]
-    return here + gone
+    return [f"- {line}" for line in here + gone]
 
 
 async def _replayed(interaction: asking.Interaction, reading: Reading) -> Replay:
-    models = (BUILTIN, *interaction.client.config.engine.models)
-    return await interaction.client.orders.replay(reading, asking.who(interaction), models, ())
+    who = asking.who(interaction)
+    models = (await interaction.client.settings.of(who)).models or ()
+    return await interaction.client.orders.replay(reading, who, models, ())
 
 
 async def _ordered(interaction: asking.Interaction) -> Ticket:

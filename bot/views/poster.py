@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
-from typing import Any
 
 import aiohttp
 import discord
@@ -21,6 +20,7 @@ from discord.webhook.async_ import async_context
 from engine import Progress
 
 from ..jobs.poster import Undeliverable, Unreachable
+from ..language import Languages
 from ..orders import Job
 from . import cards, pictures
 from .buttons import Action, JobButton
@@ -33,14 +33,16 @@ _OUTAGES = (aiohttp.ClientError, ConnectionError, TimeoutError, discord.DiscordS
 
 
 class DiscordPoster:
-    """Shows jobs where they were ordered."""
+    """Shows jobs where they were ordered, in the language of whoever ordered them."""
 
-    def __init__(self, bot: discord.Client) -> None:
+    def __init__(self, bot: discord.Client, languages: Languages | None = None) -> None:
         self._bot = bot
+        self._languages = languages or Languages()
 
     async def progress(self, job: Job, progress: Progress) -> None:
         if not _fresh(job):
             return
+        await self._languages.speak_to(job.order.who)
         preview = cards.preview_file(progress.preview)
         card = cards.progress(job, progress, preview)
         try:
@@ -49,6 +51,8 @@ class DiscordPoster:
             log.debug("Progress of job %s not shown: %s", job.id, error)
 
     async def post(self, job: Job, nonce: str) -> tuple[int, int]:
+        await self._languages.speak_to(job.order.who)
+
         async def edit(files: list[discord.File]) -> tuple[int, int]:
             return await self._edit(job, cards.finished(job, files), files)
 
@@ -66,6 +70,7 @@ class DiscordPoster:
             return shown
 
     async def close(self, job: Job) -> None:
+        await self._languages.speak_to(job.order.who)
         with _translated():
             if _fresh(job):
                 with contextlib.suppress(_Expired):
@@ -113,7 +118,7 @@ class DiscordPoster:
         with contextlib.suppress(discord.Forbidden, discord.NotFound):
             newest = self._channel(job).history(limit=LOOKED_THROUGH, after=asked, oldest_first=False)
             async for message in newest:
-                if message.author == self._bot.user and sign in _custom_ids(message.components):
+                if message.author == self._bot.user and sign in cards.custom_ids(message.components):
                     return message.channel.id, message.id
         return None
 
@@ -127,12 +132,6 @@ class _Expired(Exception):
 
 def _fresh(job: Job) -> bool:
     return discord.utils.utcnow() - job.order.created_at < TOKEN_LIFE
-
-
-def _custom_ids(components: Iterable[Any]) -> Iterator[str]:
-    for component in components:
-        yield getattr(component, "custom_id", None) or ""
-        yield from _custom_ids(getattr(component, "children", ()))
 
 
 @contextlib.contextmanager

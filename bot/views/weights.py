@@ -9,9 +9,10 @@ from discord import ui
 
 from engine import BadRequest
 
+from ..language import say
 from ..orders import Job
 from . import asking
-from .form import Form
+from .forms import Form
 from .text import shortened, weight
 
 FIELDS = 5  # what Discord lets one form hold
@@ -22,7 +23,7 @@ class WeightsModal(Form):
 
     def __init__(self, job: Job) -> None:
         more = len(job.request.adapters) > FIELDS
-        super().__init__(f"Weights of the first {FIELDS}" if more else "Weights")
+        super().__init__(say("Weights of the first {n}", n=FIELDS) if more else say("Weights"))
         self.job_id = job.id
         self.inputs: dict[str, ui.TextInput[Any]] = {}
         for number, use in enumerate(job.request.adapters[:FIELDS]):

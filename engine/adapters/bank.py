@@ -38,6 +38,12 @@ class Mixer(Protocol):
     def prepare(self, adapter: Adapter) -> AdapterReport:
         """What depends on adapter and model alone is done, so that a mix with it costs the switch only."""
 
+    def drop(self, sha256: str) -> None:
+        """Nothing of an adapter that is not in force is kept; `prepare` is the inverse."""
+
+    def retreat(self) -> None:
+        """What of this is on the device and can wait elsewhere does, for when the device has no room left."""
+
     @property
     def text_mix(self) -> TextMix:
         """(sha256, weight) of each adapter in force that changes a text encoder: equal ones encode text alike."""
@@ -98,6 +104,12 @@ class AdapterBank:
 
     def prepare(self, adapter: Adapter) -> AdapterReport:
         return replace(self.bind(adapter).report, name=adapter.name)
+
+    def drop(self, sha256: str) -> None:
+        self.factors.drop(sha256)
+
+    def retreat(self) -> None:
+        self._pristine.retreat()
 
     def bind(self, adapter: Adapter) -> Bound:
         """The adapter's changes to this model, kept within the budget. Raises AdapterMismatch, AdapterInvalid."""

@@ -29,6 +29,9 @@ class PeftMixer:
         weights = ((adapter, w.text if isinstance(w, Weights) else w) for adapter, w in self._mix)
         return tuple((adapter.info.sha256, text) for adapter, text in weights if text and _name(adapter) in known)
 
+    def retreat(self) -> None:
+        """Nothing: PEFT keeps what it has loaded beside the model."""
+
     def set(self, mix: Mix) -> tuple[AdapterReport, ...]:
         """As the bank does. Raises AdapterUnsupported for what PEFT's one weight a model cannot say."""
         for adapter, weight in mix:
@@ -69,6 +72,11 @@ class PeftMixer:
             )
         return self._loaded[name]
 
+    def drop(self, sha256: str) -> None:
+        name = _named(sha256)
+        if self._loaded.pop(name, None) is not None:
+            self._pipeline.delete_adapters(name)
+
 
 def _require_plain(adapter: Adapter, weight: float | Weights) -> None:
     if isinstance(weight, Weights) and (weight.blocks or weight.rank is not None):
@@ -78,7 +86,11 @@ def _require_plain(adapter: Adapter, weight: float | Weights) -> None:
 
 
 def _name(adapter: Adapter) -> str:
-    return f"a{adapter.info.sha256[:16]}"  # PEFT allows no dots in adapter names
+    return _named(adapter.info.sha256)
+
+
+def _named(sha256: str) -> str:
+    return f"a{sha256[:16]}"  # PEFT allows no dots in adapter names
 
 
 def _by_component(pipeline: Any, weights: Weights) -> dict[str, float]:

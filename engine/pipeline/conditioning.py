@@ -25,7 +25,7 @@ import torch
 
 from ..adapters.embedding import Inversion, Vocabulary
 from ..adapters.family import family_of_width
-from ..errors import BadRequest, PromptError
+from ..errors import NO_NUMBERS, BadRequest, PictureBroken, PromptError
 from ..prompt import ParsedPrompt, Track
 from ..residency import Residency
 from .chunks import Chunk, Lexicon, chunks_of, empty_chunk
@@ -101,6 +101,10 @@ class Conditioner:
             Conditioning(last, _even([(of[track.at(last)], track.weight) for track, of in parts])) for last in ends
         )
 
+    def forget(self) -> None:
+        """No encoded chunk is kept; the next prompt is encoded again."""
+        self._encoded.clear()
+
     def empty(self, reading: Reading = PLAIN) -> Embedding:
         """The empty prompt's embedding, one chunk."""
         chunks = [empty_chunk(coder.tokenizer) for coder in self._coders]
@@ -174,6 +178,8 @@ class Conditioner:
         encoded = self._encoded.get(key)
         if encoded is None:
             encoded = coder.encode(chunk, skip, penultimate=self._double)
+            if not bool(encoded.hidden.isfinite().all()):  # nor may it be kept: the next one would get it too
+                raise PictureBroken(NO_NUMBERS, step=1)
             self._encoded.admit(key, encoded, encoded.nbytes)
         return encoded
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from statistics import median_low
+from typing import Any, NamedTuple
 
 import torch
 from PIL import Image
 
+from ..errors import NO_NUMBERS, PictureBroken
 from ..prompt import parse_negative, parse_prompt
 from ..types import Hires, Request, alone
 from ..work import Meter, Pass, passes
@@ -18,9 +20,12 @@ from .hires import enlarged, second_schedule
 from .noise import Noise
 from .preview import preview
 from .samplers import make_scheduler
-from .sampling import Row, denoise, new_row
+from .sampling import Row, denoise, kind_of, new_row
 from .sent import Sent, read_sent
 from .vae import Vae
+
+TILED = "The memory was short, so the picture was finished in tiles; their seams may show."
+SPARED = "The memory was short, so it was drawn in smaller portions, which may change its last details."
 
 Switch = Callable[[int, int, bool], None]
 """The mix of this step (from 1) of so many is in force; the last says whether it is the second pass of hires fix."""
@@ -36,11 +41,34 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Painted:
-    """`request` draws this one picture again; `embeddings` are those its prompts named, name -> hash."""
+    """`request` draws this one picture again; `embeddings` are those its prompts named, name -> hash.
+
+    `remarks` are sentences about what was done otherwise than asked, for lack of memory.
+    """
 
     request: Request
     image: Image.Image
     embeddings: dict[str, str]
+    remarks: tuple[str, ...] = ()
+
+
+class Pace(NamedTuple):
+    """How long each of `steps` usually took in the model itself. Drawings of one `kind` are the same work."""
+
+    kind: tuple[object, ...]
+    seconds: float
+    steps: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Pass:
+    """What happens around the steps of one pass: `switch` has the mix of each step in force before it."""
+
+    switch: Callable[[int, int], None]
+    meter: Meter
+    planned: Pass
+    stop: Callable[[], None]
+    sparing: bool
 
 
 class Painter:
@@ -50,15 +78,28 @@ class Painter:
         self, pipeline: Any, device: torch.device, dtype: torch.dtype, *, family: str, preview_every: float
     ) -> None:
         self.pipeline = pipeline
-        self.seconds_per_step: float | None = None
+        self.pace: Pace | None = None  # of the last drawing
         self._conditioner = Conditioner(pipeline)
         self._device, self._dtype = device, dtype
         self._family, self._preview_every = family, preview_every
 
+    def forget(self) -> None:
+        """What is remembered of prompts is not in memory any more; the next one is encoded again."""
+        self._conditioner.forget()
+
     def paint(
-        self, orders: Sequence[Order], vae: Vae, switch: Switch, meter: Meter, stop: Callable[[], None]
+        self,
+        orders: Sequence[Order],
+        vae: Vae,
+        switch: Switch,
+        meter: Meter,
+        stop: Callable[[], None],
+        *,
+        sparing: bool = False,
     ) -> list[list[Painted]]:
-        """The pictures of each order; all are of one size and one mix, and go through the model together."""
+        """The pictures of each order; all are of one size and one mix, and go through the model together, or, `sparing`
+        of memory, in the smallest portions. Raises PictureBroken.
+        """
         first = orders[0].request
         sent = read_sent(first, size_of(first))
         ones = [[(alone(order.request, i), order.reading) for i in range(order.request.count)] for order in orders]
@@ -66,13 +107,16 @@ class Painter:
         planned, *second = passes(first)
         starts = sent.starts(vae, [seed_of(request) for request, _ in flat])
         rows = self._rows(flat, sent, vae, starts, steps=first.steps)
-        latents = self._denoise(rows, first, lambda step, steps: switch(step, steps, False), meter, planned, stop)
+        act = _Pass(lambda step, steps: switch(step, steps, False), meter, planned, stop, sparing)
+        latents = self._denoise(rows, first, act)
         if first.hires is not None:
-            latents = self._enlarge(latents, flat, first.hires, vae, switch, meter, second[0], stop)
-        painted = [
-            Painted(one, sent.restored(vae.decode(latents[i : i + 1])), named((*rows[i].positive, *rows[i].negative)))
-            for i, (one, _) in enumerate(flat)
-        ]
+            act = _Pass(lambda step, steps: switch(step, steps, True), meter, second[0], stop, sparing)
+            latents = self._enlarge(latents, flat, first.hires, vae, act)
+        painted = []
+        for i, (one, _) in enumerate(flat):
+            image = sent.restored(vae.decode(latents[i : i + 1]))
+            remarks = (*((SPARED,) if sparing else ()), *((TILED,) if vae.tiled else ()))
+            painted.append(Painted(one, image, named((*rows[i].positive, *rows[i].negative)), remarks))
         ends = [sum(map(len, ones[: i + 1])) for i in range(len(ones))]
         return [painted[end - len(several) : end] for several, end in zip(ones, ends, strict=True)]
 
@@ -82,10 +126,7 @@ class Painter:
         ones: Sequence[tuple[Request, Reading]],
         hires: Hires,
         vae: Vae,
-        switch: Switch,
-        meter: Meter,
-        planned: Pass,
-        stop: Callable[[], None],
+        act: _Pass,
     ) -> torch.Tensor:
         """The second pass of hires fix, over the first one's pictures enlarged, with the same seeds."""
         width, height = (hires.side(side) for side in size_of(ones[0][0]))
@@ -96,7 +137,7 @@ class Painter:
         larger = [(replace(request, width=width, height=height, hires=None), reading) for request, reading in ones]
         steps, last = second_schedule(hires, larger[0][0].steps)
         rows = self._rows(larger, Sent((width, height)), vae, starts, steps=steps, last=last)
-        return self._denoise(rows, larger[0][0], lambda step, steps: switch(step, steps, True), meter, planned, stop)
+        return self._denoise(rows, larger[0][0], act)
 
     def _rows(
         self,
@@ -153,33 +194,37 @@ class Painter:
             variation_strength=one.variation_strength,
         )
 
-    def _denoise(
-        self,
-        rows: list[Row],
-        request: Request,
-        switch: Callable[[int, int], None],
-        meter: Meter,
-        planned: Pass,
-        stop: Callable[[], None],
-    ) -> torch.Tensor:
-        """Latents after the last step. `switch` has the mix of each step in force before it."""
-        shown = began = time.monotonic()
-        meter.begin(planned)
+    def _denoise(self, rows: list[Row], request: Request, act: _Pass) -> torch.Tensor:
+        """Latents after the last step; the mix of each step is in force before it. Raises PictureBroken."""
+        steps = len(rows[0].timesteps)  # of a sent picture only the last steps are drawn
+        kind = (self._family, *kind_of(rows))
+        shown = time.monotonic()
+        sound: torch.Tensor | None = None
+        times: list[float] = []  # of each step, in the model
+        mark = shown
 
         def on_step(step: int, steps: int, latents: torch.Tensor) -> None:
-            nonlocal shown
-            stop()
+            nonlocal shown, sound, mark
+            act.stop()
+            if sound is not None and not bool(sound):
+                raise PictureBroken(NO_NUMBERS, step=step)
+            sound = latents.isfinite().all()  # looked at one step later, so that no GPU waits for it
             now = time.monotonic()
+            times.append(now - mark)
             small = None
             if self._preview_every and step < steps and now - shown >= self._preview_every:
                 small, shown = preview(latents, self._family), now
-            meter.tell(step, steps, small)
+            act.meter.tell(step, steps, small)
             if step < steps:
-                switch(step + 1, steps)
+                act.switch(step + 1, steps)
+            mark = time.monotonic()
 
-        switch(1, len(rows[0].timesteps))  # of a sent picture only the last steps are drawn
-        latents = denoise(self.pipeline.unet, rows, self._extra(request), on_step)
-        self.seconds_per_step = (time.monotonic() - began) / max(1, len(rows[0].timesteps))
+        act.meter.begin(act.planned)
+        act.switch(1, steps)
+        mark = time.monotonic()
+        latents = denoise(self.pipeline.unet, rows, self._extra(request), on_step, sparing=act.sparing)
+        if times:
+            self.pace = Pace(kind, median_low(times), len(times))
         return latents
 
     def _extra(self, request: Request) -> Callable[[Embedding], dict[str, torch.Tensor]]:

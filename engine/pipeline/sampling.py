@@ -47,6 +47,11 @@ class Row:
         """Whether the negative prompt counts. Without it the model has half the work."""
         return self.cfg != 1 or [weight for _, weight in self.wanted(call)] != [1.0]
 
+    def texts(self, call: int) -> list[Embedding]:
+        """What the model is asked with: the negative prompt where it counts, then the parts of the prompt."""
+        parts = [embedding for embedding, _ in self.wanted(call)]
+        return [self.unwanted(call), *parts] if self.guided(call) else parts
+
     def _step(self, call: int) -> int:
         """The step (from 1) that the model's call number `call` (from 1) belongs to."""
         return (call - 1) // int(self.scheduler.order) + 1
@@ -88,18 +93,24 @@ def new_row(
 
 
 def denoise(
-    unet: Any, rows: Sequence[Row], extra: Callable[[Embedding], dict[str, torch.Tensor]], on_step: OnStep
+    unet: Any,
+    rows: Sequence[Row],
+    extra: Callable[[Embedding], dict[str, torch.Tensor]],
+    on_step: OnStep,
+    *,
+    sparing: bool = False,
 ) -> torch.Tensor:
     """Latents (rows, 4, h, w) after the last step. `on_step` runs after every step and may raise to stop.
 
     `extra` gives what an SDXL UNet wants beside the text. On the CPU rows go through the UNet one by one, so a picture
-    is the same to the bit wherever it stood in its batch; on a GPU they go together.
+    is the same to the bit wherever it stood in its batch; on a GPU they go together. `sparing` of memory, every text
+    of every row goes through it alone.
     """
     steps = len(rows[0].timesteps)
-    together = len(rows) if rows[0].latents.device.type != "cpu" else 1
+    together = len(rows) if rows[0].latents.device.type != "cpu" and not sparing else 1
     for step in range(1, steps + 1):
         for first in range(0, len(rows), together):
-            _advance(unet, rows[first : first + together], step, extra)
+            _advance(unet, rows[first : first + together], step, extra, sparing)
         on_step(step, steps, _together(rows, [row.latents if row.preview is None else row.preview for row in rows]))
     finished = [row.latents if row.kept is None else row.kept.put_back(row.latents) for row in rows]
     return _together(rows, finished)
@@ -133,7 +144,19 @@ def _in_force(conditioning: Sequence[Conditioning], step: int) -> Conditioning:
     return next((part for part in conditioning if step <= part.last_step), conditioning[-1])
 
 
-def _advance(unet: Any, rows: Sequence[Row], step: int, extra: Callable[[Embedding], dict[str, torch.Tensor]]) -> None:
+def kind_of(rows: Sequence[Row]) -> tuple[object, ...]:
+    """The same for rows whose steps are the same work."""
+    texts = sorted(text.hidden.shape[1] for row in rows for text in row.texts(1)) if len(rows[0].timesteps) else []
+    return tuple(rows[0].latents.shape), len(rows), tuple(texts)
+
+
+def _advance(
+    unet: Any,
+    rows: Sequence[Row],
+    step: int,
+    extra: Callable[[Embedding], dict[str, torch.Tensor]],
+    sparing: bool,
+) -> None:
     inputs: list[torch.Tensor] = []
     times: list[torch.Tensor] = []
     texts: list[Embedding] = []
@@ -142,12 +165,11 @@ def _advance(unet: Any, rows: Sequence[Row], step: int, extra: Callable[[Embeddi
         scaled = row.scheduler.scale_model_input(row.latents, time)
         if row.told is not None:
             scaled = torch.cat([scaled, row.told], dim=1)
-        parts = [embedding for embedding, _ in row.wanted(step)]
-        guided = [row.unwanted(step), *parts] if row.guided(step) else parts
-        texts += guided
-        inputs += [scaled.to(row.empty.hidden.dtype)] * len(guided)
-        times += [time] * len(guided)
-    predicted = _predicted(unet, inputs, times, texts, extra)
+        asked = row.texts(step)
+        texts += asked
+        inputs += [scaled.to(row.empty.hidden.dtype)] * len(asked)
+        times += [time] * len(asked)
+    predicted = _predicted(unet, inputs, times, texts, extra, sparing)
     offset = 0
     for row in rows:
         weights = [weight for _, weight in row.wanted(step)]
@@ -162,12 +184,13 @@ def _predicted(
     times: Sequence[torch.Tensor],
     texts: Sequence[Embedding],
     extra: Callable[[Embedding], dict[str, torch.Tensor]],
+    sparing: bool,
 ) -> torch.Tensor:
     """What the UNet makes of each input with its text. Texts of one length go through it together, others apart, as the
     WebUI does it unless told otherwise: filling a text up would change its picture.
     """
     found: dict[int, torch.Tensor] = {}
-    for together in alike(texts):
+    for together in [[i] for i in range(len(texts))] if sparing else alike(texts):
         options = {key: torch.cat([extra(texts[i])[key] for i in together]) for key in extra(texts[0])}
         predicted = unet(
             torch.cat([inputs[i] for i in together]),

@@ -15,11 +15,13 @@ from diffusers.loaders.single_file_utils import SingleFileComponentError
 from PIL import Image
 
 from ..adapters.header import read_header
-from ..errors import AdapterInvalid, ModelNotFound, ModelUnreadable, PictureBroken
+from ..errors import NO_NUMBERS, AdapterInvalid, ModelNotFound, ModelUnreadable, PictureBroken
+from .faults import out_of_memory
 
 log = logging.getLogger(__name__)
 NUMBERS_A_PIXEL = 2178  # in memory at the decoder's peak, for the VAE of SD 1.x and SDXL: ComfyUI's measurement
 SPARE = 256 << 20  # bytes that stay free beside the decoder's
+FAR = 4.0  # what a decoder gives lies between -1 and 1, and a little beyond at the edges of things
 
 
 class Vae:
@@ -27,6 +29,7 @@ class Vae:
 
     def __init__(self, module: Any) -> None:
         self.module = module
+        self.tiled = False  # whether the last picture was decoded in tiles
         self.factor = 2 ** (len(module.config.block_out_channels) - 1)  # pixels a latent cell
 
     @torch.inference_mode()
@@ -36,15 +39,15 @@ class Vae:
         Raises PictureBroken where they are no numbers, or the picture is none even in float32.
         """
         if not bool(latents.isfinite().all()):
-            raise PictureBroken(
-                "The drawing came to nothing: the base model or an adapter gave no numbers. Other weights may help."
-            )
+            raise PictureBroken(NO_NUMBERS)
         pixels = self._pixels(latents, self._own_dtype())
-        if not bool(pixels.isfinite().all()) and self.module.dtype != torch.float32:
-            log.info("the VAE gave no numbers in %s and decodes once more in float32", self.module.dtype)
+        if not is_picture(pixels) and self.module.dtype != torch.float32:
+            log.info("the VAE gave no picture in %s and decodes once more in float32", self.module.dtype)
             pixels = self._pixels(latents, torch.float32)
-        if not bool(pixels.isfinite().all()):
-            raise PictureBroken("The picture came to nothing: the VAE gave no numbers. Another VAE may help.")
+        if not is_picture(pixels):
+            raise PictureBroken(
+                "The picture came to nothing: the VAE gave no numbers, or one flat colour. Another VAE may help."
+            )
         # the same arithmetic as diffusers' VaeImageProcessor, so that equal latents give equal bytes
         unit = (pixels * 0.5 + 0.5).clamp(0, 1).cpu().permute(0, 2, 3, 1).float().numpy()
         return Image.fromarray((unit[0] * 255).round().astype("uint8"))
@@ -62,8 +65,8 @@ class Vae:
         tiled = self._short_of_memory(self.factor**2 * latents.shape[-2] * latents.shape[-1])
         try:
             return self._decoded(latents, dtype, tiled=tiled)
-        except torch.OutOfMemoryError:
-            if tiled:
+        except (RuntimeError, MemoryError) as error:
+            if tiled or not out_of_memory(error):
                 raise
         log.info("no memory to decode in one piece: once more in tiles")
         torch.cuda.empty_cache()
@@ -71,6 +74,7 @@ class Vae:
 
     def _decoded(self, latents: torch.Tensor, dtype: torch.dtype, *, tiled: bool) -> torch.Tensor:
         with self._ready(dtype, tiled=tiled):
+            self.tiled = tiled
             scaled = latents.to(dtype) / self.module.config.scaling_factor
             pixels: torch.Tensor = self.module.decode(scaled, return_dict=False)[0]
         return pixels
@@ -91,17 +95,31 @@ class Vae:
     def _ready(self, dtype: torch.dtype, *, tiled: bool) -> Iterator[None]:
         """The module in `dtype` and in tiles or not, and afterwards as it was: up and down again loses no bit."""
         own = self.module.dtype
-        if dtype != own:
-            self.module.to(dtype)
-        if tiled:
-            self.module.enable_tiling()
-        try:
+        try:  # also where only half of it is in the other type when the memory runs out
+            if dtype != own:
+                self.module.to(dtype)
+            if tiled:
+                self.module.enable_tiling()
             yield
         finally:
             if tiled:
                 self.module.disable_tiling()
             if dtype != own:
                 self.module.to(own)
+
+
+def is_picture(pixels: torch.Tensor) -> bool:
+    """Whether these are numbers, and not the one flat colour that a decoder gives when it is overwhelmed.
+
+    A decoder that works gives no two pixels alike to the last bit, not even of a white wall, because its edges are
+    padded: what is flat before it is clamped is broken. What only clamping makes flat is a picture, like a black night
+    of a model that can draw one, unless it lies far out of the range. In half precision a wall may be flat; then
+    float32 has the last word.
+    """
+    if not bool(pixels.isfinite().all()):
+        return False
+    shown = pixels if float(pixels.abs().max()) <= FAR else pixels.clamp(-1, 1)
+    return not bool((shown.amin(dim=(-2, -1)) == shown.amax(dim=(-2, -1))).all())
 
 
 def too_large(pixels: int, bytes_a_number: int, free: int) -> bool:

@@ -104,5 +104,5 @@ def test_every_form_is_of_whom_it_was_shown_to(path: Path) -> None:
         if isinstance(node, ast.ClassDef) and any(ast.unparse(base) in ("ui.Modal", "Modal") for base in node.bases)
     ]
     opened = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr == "send_modal"]
-    assert bare == (["Form"] if path.stem == "form" else [])
-    assert len(opened) == (1 if path.stem == "form" else 0)
+    assert bare == (["Form"] if path.stem == "forms" else [])
+    assert len(opened) == (1 if path.stem == "forms" else 0)

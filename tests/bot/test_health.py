@@ -43,6 +43,16 @@ async def test_an_engine_that_is_gone_makes_it_unready_but_not_dead(port: int, t
         assert (await asked(port, "live"))[0] == 200
 
 
+async def test_an_engine_that_is_given_a_rest_is_not_ready_and_says_for_how_long(port: int, tmp_path: Path) -> None:
+    """After failures in a row; whoever watches sees both."""
+    async with world(tmp_path) as here, served(here.bot, port):
+        assert "loraloom_pause_seconds 0.0" in (await asked(port, "metrics"))[1]
+        for job in "abc":
+            here.bot.runner._breather.broke(job)
+        assert await asked(port, "ready") == (503, "engine\n")
+        assert "loraloom_pause_seconds 1" in (await asked(port, "metrics"))[1]
+
+
 async def test_a_database_that_takes_no_writes_makes_it_unready(
     port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,7 +21,10 @@ from tests.fakes import FakeFleet, until
 
 @dataclass
 class World:
-    """alice and bob are members, molly may manage messages. `bot` and `fleet` change with `restart`."""
+    """alice and bob are members, molly may manage messages, anna the server.
+
+    `bot` and `fleet` change with `restart`.
+    """
 
     env: simcord.Env
     bot: Bot
@@ -31,6 +34,7 @@ class World:
     alice: simcord.MemberActor
     bob: simcord.MemberActor
     molly: simcord.MemberActor
+    anna: simcord.MemberActor
 
     async def job(self, job_id: str) -> Job:
         job = await self.bot.orders._store.jobs.get(job_id)
@@ -90,8 +94,10 @@ async def world(data: Path) -> AsyncIterator[World]:
         moderators = guild.create_role("moderators", permissions=discord.Permissions(manage_messages=True))
         alice, bob = (guild.add_member(env.create_user(name)) for name in ("alice", "bob"))
         molly = guild.add_member(env.create_user("molly"), roles=[moderators])
+        admins = guild.create_role("admins", permissions=discord.Permissions(manage_guild=True))
+        anna = guild.add_member(env.create_user("anna"), roles=[admins])
         await bot.start_work()
-        here = World(env, bot, fleet, data, channel, alice, bob, molly)
+        here = World(env, bot, fleet, data, channel, alice, bob, molly, anna)
         try:
             yield here
         finally:

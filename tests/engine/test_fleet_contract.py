@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -15,6 +16,7 @@ from engine import (
     Attempt,
     BadRequest,
     Cancelled,
+    Conduct,
     DeviceLost,
     Done,
     Dropped,
@@ -27,6 +29,7 @@ from engine import (
     LocalFleet,
     Lost,
     ModelNotFound,
+    PictureBroken,
     Progress,
     Request,
     Result,
@@ -42,6 +45,8 @@ class FakeRenderer:
     def __init__(self, config: EngineConfig) -> None:
         self.threads: set[str] = set()
         self.pins: set[str] = set()
+        self.loaded: set[str] = set()
+        self.models: dict[str, str] = {}
         self.go = threading.Event()
 
     def run(self, request: Request, emit: Emit, cancelled: Callable[[], bool]) -> Result:
@@ -52,6 +57,12 @@ class FakeRenderer:
             raise ZeroDivisionError
         if request.prompt == "lose":
             raise DeviceLost("CUDA error: an illegal memory access was encountered")
+        if request.prompt == "blame":
+            error = PictureBroken("ink cannot be drawn with here.")
+            error.conduct = (Conduct("ink", "ab" * 32, fault="It draws nothing."),)
+            raise error
+        if request.prompt == "exit":
+            raise SystemExit(3)
         for step in range(1, request.steps + 1):
             while request.prompt == "hang" and step == 3 and not self.go.is_set():
                 self.go.wait(0.005)  # whatever anybody wants
@@ -66,13 +77,16 @@ class FakeRenderer:
         return Result(request, (), 0.0)
 
     def holds(self) -> Holds:
-        return Holds("fake", "SD 1.5", ram=frozenset(self.threads), pinned=frozenset(self.pins))
+        ram = frozenset(self.threads | self.loaded)
+        return Holds("fake", "SD 1.5", gpu=frozenset(self.models.items()), ram=ram, pinned=frozenset(self.pins))
 
     def prefetch(self, adapters: Iterable[AdapterUse]) -> None: ...
 
     def pin(self, adapter: AdapterUse) -> str:
         if adapter.name == "break":
             raise ZeroDivisionError
+        if adapter.name == "lose":
+            raise DeviceLost("CUDA error: an illegal memory access was encountered")
         if adapter.name == "gone":
             raise AdapterNotFound("No adapter is called 'gone' here.")
         self.pins.add(adapter.name)
@@ -80,6 +94,25 @@ class FakeRenderer:
 
     def unpin(self, sha256: str) -> None:
         self.pins.discard(sha256)
+
+    def load(self, adapter: AdapterUse) -> str:
+        if adapter.name == "gone":
+            raise AdapterNotFound("No adapter is called 'gone' here.")
+        self.loaded.add(adapter.name)
+        return adapter.name
+
+    def unload(self, sha256: str) -> None:
+        if sha256 in self.pins:
+            raise BadRequest("This adapter is pinned; unpin it first.")
+        self.loaded.discard(sha256)
+
+    def add_model(self, name: str, source: str) -> None:
+        self.models[name] = source
+
+    def remove_model(self, name: str) -> None:
+        if name == "fake":
+            raise BadRequest("fake is the default base model of this engine.")
+        self.models.pop(name, None)
 
 
 class Listener:
@@ -242,6 +275,43 @@ async def test_nobody_waits_for_a_pin_at_a_worker_that_is_gone() -> None:
             await fleet.pin(worker, AdapterUse("ink"))
 
 
+async def test_load_and_unload_are_inverses_between_two_attempts() -> None:
+    """Holds tells of both; what is pinned is not unloaded, and what is not there makes no noise."""
+    async with running() as (fleet, worker, listener):
+        before = fleet.workers()[worker].holds
+        await fleet.dispatch(worker, Attempt("a", 1, Request(prompt="x")))
+        assert await fleet.load(worker, AdapterUse("ink")) == "ink"
+        assert isinstance(ended(listener.events)[0], Done), "after the attempt that was there before"
+        assert "ink" in fleet.workers()[worker].holds.ram
+        await fleet.unload(worker, "ink")
+        await fleet.unload(worker, "ink")
+        assert fleet.workers()[worker].holds == replace(before, ram=frozenset({"gpu"}))
+        with pytest.raises(AdapterNotFound):
+            await fleet.load(worker, AdapterUse("gone"))
+        await fleet.pin(worker, AdapterUse("ink"))
+        with pytest.raises(BadRequest, match="unpin"):
+            await fleet.unload(worker, "ink")
+
+
+async def test_a_model_is_added_and_removed_without_a_restart() -> None:
+    """Inverses; the default one stays."""
+    async with running() as (fleet, worker, _):
+        await fleet.add_model(worker, "other", "owner/name")
+        assert fleet.workers()[worker].holds.gpu == {("other", "owner/name")}
+        await fleet.remove_model(worker, "other")
+        assert fleet.workers()[worker].holds.gpu == frozenset()
+        with pytest.raises(BadRequest, match="default"):
+            await fleet.remove_model(worker, "fake")
+
+
+@pytest.mark.parametrize("errand", ["load", "unload", "add_model", "remove_model"])
+async def test_an_errand_to_a_worker_that_is_gone_is_answered(errand: str) -> None:
+    async with running() as (fleet, _, _):
+        arguments = {"load": (AdapterUse("ink"),), "add_model": ("a", "b")}.get(errand, ("a",))
+        with pytest.raises(EngineFault, match="gone"):
+            await getattr(fleet, errand)(WorkerId("local-old"), *arguments)
+
+
 async def test_a_lost_device_ends_the_fleet_for_good() -> None:
     """Everything that was out is lost once, nobody is left to dispatch to, and the reason is told."""
     async with running() as (fleet, worker, listener):
@@ -254,6 +324,43 @@ async def test_a_lost_device_ends_the_fleet_for_good() -> None:
         assert fleet.workers() == {}
     assert isinstance(ended(events)[0], Done)
     assert ended(events)[1:] == [Lost("b", 1), Lost("c", 1), Lost("d", 1)]
+
+
+async def test_a_thread_that_ends_in_any_way_is_no_silent_end(caplog: pytest.LogCaptureFixture) -> None:
+    """Even an exit of the interpreter, asked for by a library, loses what was out and is told."""
+    async with running() as (fleet, worker, listener):
+        await fleet.dispatch(worker, Attempt("a", 1, Request(prompt="exit")))
+        await fleet.dispatch(worker, Attempt("b", 1, Request(prompt="x")))
+        async with asyncio.timeout(5):
+            assert "thread ended" in await fleet.broken()
+        events = await listener.until(lambda events: len(ended(events)) == 2)
+        assert fleet.workers() == {}
+    assert ended(events) == [Lost("a", 1), Lost("b", 1)]
+    assert "SystemExit" in caplog.text
+
+
+async def test_a_device_that_is_lost_while_an_adapter_is_pinned_ends_the_fleet_too() -> None:
+    """Whoever waits for the pin hears it, and what is out is lost."""
+    async with running() as (fleet, worker, listener):
+        await fleet.dispatch(worker, Attempt("a", 1, Request(prompt="slow", steps=2)))
+        pinning = asyncio.create_task(fleet.pin(worker, AdapterUse("lose")))
+        await asyncio.sleep(0.02)
+        await fleet.dispatch(worker, Attempt("b", 1, Request(prompt="x")))
+        with pytest.raises(DeviceLost):
+            await pinning
+        async with asyncio.timeout(5):
+            assert "graphics card" in await fleet.broken()
+        await listener.until(lambda events: len(ended(events)) == 2)
+    assert ended(listener.events)[1] == Lost("b", 1)
+
+
+async def test_who_may_be_to_blame_crosses_the_seam_with_the_failure() -> None:
+    """As values, beside the sentence."""
+    async with running() as (fleet, worker, listener):
+        await fleet.dispatch(worker, Attempt("a", 1, Request(prompt="blame")))
+        (event,) = ended(await listener.until(ended))
+    conduct = (Conduct("ink", "ab" * 32, fault="It draws nothing."),)
+    assert event == Failed("a", 1, "PictureBroken", "ink cannot be drawn with here.", conduct)
 
 
 async def test_an_engine_that_hangs_is_given_up_and_what_it_says_later_counts_for_nothing() -> None:

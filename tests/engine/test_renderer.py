@@ -20,6 +20,7 @@ from engine import (
     AdapterNotFound,
     AdapterUnsupported,
     AdapterUse,
+    BadRequest,
     Cancelled,
     EngineConfig,
     ImageUnreadable,
@@ -143,7 +144,7 @@ def test_after_a_cancelled_schedule_the_next_picture_is_as_ever(renderer: Render
 def test_pictures_of_one_batch_can_have_mixes_of_their_own(renderer: Renderer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each is the picture that its seed and its prompt give alone, in the order asked for; tags count by picture."""
     prompts = ("a house <lora:ink:0.8>", "a red flower", "a boat <lora:INK:0.8> <lora:nobody>", "a boat <lora:light>")
-    monkeypatch.setattr("engine.renderer.expanded", lambda request, i, files: replace(request, prompt=prompts[i]))
+    monkeypatch.setattr("engine.draft.expanded", lambda request, i, files: replace(request, prompt=prompts[i]))
     seen: list[Progress] = []
     batch = renderer.run(replace(FAST, count=4), seen.append, lambda: False)
     monkeypatch.undo()
@@ -479,6 +480,57 @@ def test_a_pin_outlives_a_change_of_the_base_model(tmp_path: Path, builtin: Any)
     assert renderer.holds().pinned == {pinned}
     draw(renderer, replace(FAST, steps=1, model="copy", adapters=(AdapterUse("ink"),)))
     assert renderer.holds().caches["factors"].resident == 1
+
+
+def test_loading_and_unloading_leave_nothing_behind(renderer: Renderer, builtin: Any) -> None:
+    """Not even in the weights, where the adapter was in force; what is pinned stays."""
+    sha256 = renderer.load(AdapterUse("ink"))
+    assert sha256 in renderer.holds().ram & renderer.holds().gpu
+    draw(renderer, replace(FAST, steps=1, adapters=(AdapterUse("ink"),)))
+    renderer.unload(sha256)
+    renderer.unload(sha256)
+    assert sha256 not in renderer.holds().ram | renderer.holds().gpu
+    assert same(weights_of(renderer._model.pipeline), weights_of(builtin))
+    renderer.pin(AdapterUse("ink"))
+    with pytest.raises(BadRequest, match="pinned"):
+        renderer.unload(sha256)
+    renderer.unpin(sha256)
+
+
+def test_peft_lets_an_adapter_go_too() -> None:
+    """Unloaded, it is loaded anew for the next picture, which is the same."""
+    renderer = Renderer(EngineConfig(adapters="peft", preview_every=0))
+    request = replace(FAST, steps=2, seed=1, adapters=(AdapterUse("ink"),))
+    first = draw(renderer, request).pictures[0].png
+    renderer.unload(renderer.load(AdapterUse("ink")))
+    assert renderer.holds().ram == frozenset()
+    assert draw(renderer, request).pictures[0].png == first
+
+
+def test_a_model_that_was_added_is_drawn_with_until_it_is_removed() -> None:
+    """Removed while it is loaded, the default one takes its place; the default one itself stays."""
+    renderer = Renderer(EngineConfig(preview_every=0))
+    request = replace(FAST, steps=1, model="copy")
+    renderer.add_model("copy", str(BUILTIN_FOLDER / "model"))
+    assert draw(renderer, request).request.model == "copy"
+    renderer.remove_model("copy")
+    assert renderer.holds().model == "builtin"
+    with pytest.raises(ModelNotFound, match="copy"):
+        draw(renderer, request)
+    with pytest.raises(BadRequest, match="default"):
+        renderer.remove_model("builtin")
+
+
+def test_members_read_nothing_about_this_machines_folders(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A base model that cannot be loaded is told by its name; the log says where and why."""
+    (tmp_path / "secret").mkdir()
+    models = {"broken": str(tmp_path / "secret"), "gone": str(tmp_path / "gone.safetensors")}
+    renderer = Renderer(EngineConfig(models=models, preview_every=0))
+    for name in models:
+        with pytest.raises(ModelUnreadable, match=name) as caught:
+            draw(renderer, replace(FAST, steps=1, model=name))
+        assert str(tmp_path) not in str(caught.value)
+        assert models[name] in caplog.text
 
 
 def test_an_adapter_that_cannot_be_used_is_not_pinned(renderer: Renderer) -> None:

@@ -6,12 +6,14 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from .server import Server
 
 ROOT = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-m", "bot", "run")
+BREAKING = (sys.executable, "-m", "tests.wire.breaking_bot", "run")
 CONFIG = """
 [engine]
 threads = 1
@@ -22,8 +24,8 @@ preview_every = 0.2
 class BotProcess:
     """`python -m bot run` with a data folder of its own; `log` is what it said."""
 
-    def __init__(self, server: Server, folder: Path) -> None:
-        self._server, self._folder = server, folder
+    def __init__(self, server: Server, folder: Path, command: Sequence[str] = COMMAND) -> None:
+        self._server, self._folder, self._command = server, folder, command
         self._process: asyncio.subprocess.Process | None = None
         server.notes[:] = [lambda: self.log[-4000:]]
 
@@ -42,7 +44,7 @@ class BotProcess:
         before = len(self._server.gateway.sessions)
         with log.open("ab") as out:
             self._process = await asyncio.create_subprocess_exec(
-                *COMMAND, cwd=ROOT, env=clean | own, stdout=out, stderr=out
+                *self._command, cwd=ROOT, env=clean | own, stdout=out, stderr=out
             )
 
         def connected() -> bool:

@@ -14,7 +14,7 @@ import pytest_asyncio
 from PIL import Image
 
 from . import spec
-from .process import BotProcess
+from .process import BREAKING, BotProcess
 from .server import Server
 from .world import Interaction, Message, Request
 
@@ -205,6 +205,20 @@ async def test_a_job_of_a_killed_process_is_finished_once_by_the_next(
     await process.start()
     message = await picture_for(server, interaction)
     assert [m for m in server.messages if m.attachments and m.interaction is interaction] == [message]
+    await process.end()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="on Windows start.py begins it anew")
+async def test_a_graphics_card_that_breaks_costs_a_new_process_and_no_picture(server: Server, tmp_path: Path) -> None:
+    """A sticky fault of CUDA at the fourth step: all is kept, the process begins anew, the picture comes once."""
+    process = BotProcess(server, tmp_path, BREAKING)
+    await process.start()
+    interaction = await server.acknowledged(await server.slash("imagine", prompt=PROMPT, steps=8))
+    message = await picture_for(server, interaction)
+    assert [m for m in server.messages if m.attachments and m.interaction is interaction] == [message]
+    assert "the graphics card or its driver failed" in process.log
+    assert "Starting anew" in process.log
+    assert process.running
     await process.end()
 
 

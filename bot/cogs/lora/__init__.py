@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from discord.ext import commands
 
-from ...views.judging import ReviewsButton
 from .add import Add
 from .find import Find
 from .judge import Judge
@@ -21,5 +20,4 @@ class Lora(Find, Add, Share, Judge, commands.GroupCog, name="lora", description=
 
 
 async def setup(bot: Bot) -> None:
-    bot.add_dynamic_items(ReviewsButton)
     await bot.add_cog(Lora())

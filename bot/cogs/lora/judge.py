@@ -17,7 +17,7 @@ from ...views import asking
 from ...views.cards import note
 from ...views.judging import filed, rated
 from ...views.text import shortened
-from ..options import OFFERED, AdapterName, Choice
+from ..options import OFFERED, AnyAdapter, Choice
 
 REASONS = (  # literals, for Discord's own translations
     app_commands.Choice(name="Sexual, with minors", value=Reason.MINORS.value),
@@ -31,7 +31,7 @@ REASONS = (  # literals, for Discord's own translations
 
 
 class OwnPicture(app_commands.Transformer):
-    """One of one's own finished jobs that used the adapter chosen under `name`; its value is the job's id."""
+    """One of one's own finished jobs that used the adapter chosen under `adapter`; its value is the job's id."""
 
     async def transform(self, interaction: discord.Interaction[Any], value: str, /) -> str:
         return value.strip()
@@ -39,7 +39,7 @@ class OwnPicture(app_commands.Transformer):
     async def autocomplete(  # type: ignore[override]  # discord.py types the value of every option at once
         self, interaction: discord.Interaction[Any], value: str, /
     ) -> list[Choice]:
-        judging, name = interaction.client.judging, str(interaction.namespace.name or "")
+        judging, name = interaction.client.judging, str(interaction.namespace.adapter or "")
         try:
             jobs = await judging.pictures(asking.who(interaction), name)
         except AdapterNotFound:
@@ -53,7 +53,7 @@ class OwnPicture(app_commands.Transformer):
 class Judge(commands.Cog):
     @app_commands.command(description="Rates an adapter of somebody else; your next rating takes its place.")
     @app_commands.describe(
-        name="The adapter.",
+        adapter="The adapter.",
         stars="1 to 5; 0 takes your rating back.",
         words="What you would tell others about it.",
         picture="A picture of yours that was made with it, for all to see.",
@@ -61,7 +61,7 @@ class Judge(commands.Cog):
     async def rate(
         self,
         interaction: asking.Interaction,
-        name: Transform[str, AdapterName],
+        adapter: Transform[str, AnyAdapter],
         stars: Range[int, 0, 5],
         words: Range[str, 0, WORDS] = "",
         picture: Transform[str, OwnPicture] | None = None,
@@ -69,21 +69,21 @@ class Judge(commands.Cog):
         await interaction.response.defer(ephemeral=True, thinking=True)
         judging, who = interaction.client.judging, asking.who(interaction)
         if stars:
-            entry = await judging.rate(who, name, stars, words, picture or "")
+            entry = await judging.rate(who, adapter, stars, words, picture or "")
         else:
-            entry = await judging.unrate(who, name)
+            entry = await judging.unrate(who, adapter)
         await interaction.edit_original_response(view=rated(entry, stars))
 
     @app_commands.command(description="Asks the moderators of this server to look at an adapter; only they see it.")
-    @app_commands.describe(name="The adapter.", reason="What is wrong with it.", words="What they should know.")
+    @app_commands.describe(adapter="The adapter.", reason="What is wrong with it.", words="What they should know.")
     @app_commands.choices(reason=list(REASONS))
     async def report(
         self,
         interaction: asking.Interaction,
-        name: Transform[str, AdapterName],
+        adapter: Transform[str, AnyAdapter],
         reason: str,
         words: Range[str, 0, WORDS] = "",
     ) -> None:
         judging = interaction.client.judging
-        report, is_new = await judging.report(asking.who(interaction), name, Reason(reason), words)
+        report, is_new = await judging.report(asking.who(interaction), adapter, Reason(reason), words)
         await interaction.response.send_message(view=note(filed(report, is_new=is_new)), ephemeral=True)

@@ -70,6 +70,7 @@ class _Trial:
         records = {seat: act(seat) for seat in seats}
         for record in records.values():
             await record.over()
+        self.town.tidy()
         self.tally.cells += len(records)
         return records
 
@@ -117,7 +118,7 @@ class _Command(_Trial):
         await self.unchanged("by those who may not")
         await (self.on_things(entitled) if self.adapter else self.on_nothing(entitled))
         for option in options:
-            if option.get("autocomplete"):
+            if option.get("autocomplete") and not option["name"][-1].isdigit():  # lora2 is as lora
                 await self.typing(option["name"], entitled, others)
 
     async def on_nothing(self, entitled: list[Seat]) -> None:

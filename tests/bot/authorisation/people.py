@@ -95,11 +95,17 @@ class Seat:
         return f"{self.person} in {self.place}"
 
 
+ALIKE = {  # as another person is in the same place
+    (Person.ADMIN, Place.DIRECT),
+    (Person.THEIR_ADMIN, Place.DIRECT),
+    (Person.THEIR_ADMIN, Place.HERE),
+}
 SEATS = tuple(
     Seat(person, place)
     for person in Person
     for place in Place
     if not (person is Person.STRANGER and place in IN_SERVER)
+    if (person, place) not in ALIKE
     if place is not Place.ADULT or person in (Person.OWNER, Person.MEMBER, Person.MODERATOR)
 )
 
@@ -112,7 +118,7 @@ def may_read(seat: Seat, canary: str, command: str = "") -> bool:
     if canary == WORDS:
         return seat.decides and command in ("moderate reports", "decide")
     if canary == PROMPT:  # everybody there reads it on the card that the menu is of
-        decided = command == "decide" and seat.decides
+        decided = seat.decides and (command == "decide" or (command == "admin queue" and seat.place in IN_SERVER))
         return seat.person is Person.OWNER or command in ("Read metadata", "Report") or decided
     return True
 

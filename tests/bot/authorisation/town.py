@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import json
+import re
 import sqlite3
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, closing
@@ -76,8 +77,9 @@ def loud(env: simcord.Env) -> list[str]:
 class Ledger:
     """What the store holds, as rows: whether anything changed, and the way back."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, store: Store) -> None:
         self._data = data
+        self._database = store.connections
         self._file = data / "loraloom.db"
         self._copy = sqlite3.connect(":memory:", check_same_thread=False)
         with closing(sqlite3.connect(self._file)) as live:
@@ -110,6 +112,8 @@ class Ledger:
         """Everything is as it was."""
         if await self.changed():
             await asyncio.to_thread(self._restore)
+            async with self._database.write():  # what is kept in memory of the database is read anew after a commit
+                pass
 
     def _restore(self) -> None:
         with closing(sqlite3.connect(self._file)) as live:
@@ -184,6 +188,11 @@ class Town:
         backend.messages[channel_id][message.id] = message
         return message
 
+    def tidy(self) -> None:
+        """SimCord keeps what it knows of timers that were cancelled, in a list, until it settles: that takes long."""
+        work = self.world.env._work
+        work.callbacks = [one for one in work.callbacks if one.handle is None or not one.handle.cancelled()]
+
     def said(self, to: forgery.Forged) -> str:
         """Everything that the answer to an interaction gives to read: messages, forms, what is offered."""
         env = self.world.env
@@ -192,9 +201,9 @@ class Town:
         return json.dumps([parts, to.record.modal, to.record.autocomplete_choices], ensure_ascii=False, default=str)
 
     def sentence(self, to: forgery.Forged) -> str:
-        """The words of the last answer, without digits: what two answers are compared by."""
+        """The words of the last answer, without numbers: what two answers are compared by."""
         found = forgery.answers(self.world.env, to)
-        return "".join("#" if c.isdigit() else c for c in found[-1].content) if found else ""
+        return re.sub(r"\d+", "#", found[-1].content) if found else ""
 
 
 @asynccontextmanager
@@ -235,7 +244,7 @@ async def town(data: Path) -> AsyncIterator[Town]:
         card = copy.deepcopy(w.env.backend.get_message(w.channel.id, w.channel.last_message.id))
         owner = Who(w.alice.id, "owner", guild_id, w.channel.id)
         waiting = await store.jobs.record(order(PROMPT, by=owner))
-        ledger = Ledger(data)
+        ledger = Ledger(data, store)
         try:
             yield Town(w, members, channels, ledger, await w.job(job.id), waiting.id, card)
         finally:

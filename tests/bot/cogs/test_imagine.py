@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from bot.orders import JobState, Order, Ticket
+from bot.orders.values import read_short_id
 from bot.views import asking
 from bot.views.cards import finished
 from engine import SAMPLERS, SCHEDULES, AdapterUse, Hires
@@ -152,10 +153,10 @@ async def test_what_takes_longer_than_discord_waits_is_promised_first(
         assert "Queued, place 1" in texts(result.response.message)
         assert (await w.job(job_id)).message_id == w.channel.last_message.id
         assert len(w.channel.history()) == 1
-        result = await w.alice.slash(w.channel, "imagine", prompt="x", lora="nobody")
+        result = await w.alice.slash(w.channel, "imagine", prompt=" AND ".join("x" * 17))
         assert seen == ["\nOne moment…"] * 2
         assert len(w.channel.history(viewer=w.bob)) == 1
-        assert "no adapter called" in result.followups[0].content
+        assert "16 is the most" in result.followups[0].content
         assert result.followups[0].ephemeral
 
 
@@ -248,9 +249,15 @@ async def test_too_many_orders_of_one_member_are_refused(tmp_path: Path) -> None
 
 
 async def test_adapters_are_offered_by_name_while_typing(tmp_path: Path) -> None:
+    """With what they fit and their weight; what the command then gets is a short id."""
     async with world(tmp_path) as w:
         offered = await w.alice.autocomplete(w.channel, "imagine", "lora2", "i", prompt="x")
-        assert {choice["value"] for choice in offered} == {"ink", "light"}
+        assert {choice["name"] for choice in offered} == {"ink · built-in · 1", "light · built-in · 1"}
+        ink = next(choice["value"] for choice in offered if choice["name"].startswith("ink"))
+        await w.alice.slash(w.channel, "imagine", prompt="x", lora=ink)
+        await w.dispatched()
+        assert [use.name for use in w.fleet.attempts[0].request.adapters] == ["ink"]
+        assert read_short_id(ink)
         w.fleet.holds = type(w.fleet.holds)(model="builtin", family="SDXL")
         assert await w.alice.autocomplete(w.channel, "imagine", "lora", "", prompt="x") == []
 

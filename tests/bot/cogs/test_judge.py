@@ -41,7 +41,7 @@ async def found(w: World, name: str, by: Any) -> CatalogEntry | None:
 async def test_rate_is_told_with_the_mean_and_leads_to_the_reviews(tmp_path: Path) -> None:
     async with world(tmp_path) as w:
         await shared(w)
-        shown = await w.alice.slash(w.channel, "lora rate", name="mist", stars=4, words="**lovely** @everyone")
+        shown = await w.alice.slash(w.channel, "lora rate", adapter="mist", stars=4, words="**lovely** @everyone")
         assert shown.response.ephemeral
         assert STARS in texts(shown.response.message)
         assert "4.0 of 5 stars, 1 rating" in texts(shown.response.message)
@@ -54,8 +54,8 @@ async def test_rate_is_told_with_the_mean_and_leads_to_the_reviews(tmp_path: Pat
 async def test_no_stars_take_the_rating_back(tmp_path: Path) -> None:
     async with world(tmp_path) as w:
         await shared(w)
-        await w.alice.slash(w.channel, "lora rate", name="mist", stars=4)
-        shown = await w.alice.slash(w.channel, "lora rate", name="mist", stars=0)
+        await w.alice.slash(w.channel, "lora rate", adapter="mist", stars=4)
+        shown = await w.alice.slash(w.channel, "lora rate", adapter="mist", stars=0)
         assert "not rated yet" in texts(shown.response.message)
         reviews = await w.alice.click(shown.response.message, label="Reviews")
         assert "Nobody has said anything" in texts(reviews.response.message)
@@ -64,7 +64,7 @@ async def test_no_stars_take_the_rating_back(tmp_path: Path) -> None:
 async def test_ones_own_adapter_is_for_others_to_rate(tmp_path: Path) -> None:
     async with world(tmp_path) as w:
         await shared(w)
-        refused = await w.bob.slash(w.channel, "lora rate", name="mist", stars=5)
+        refused = await w.bob.slash(w.channel, "lora rate", adapter="mist", stars=5)
         assert "others rate it" in said(refused)
         assert (await found(w, "mist", w.bob)).ratings == 0  # type: ignore[union-attr]
 
@@ -75,18 +75,18 @@ async def test_a_review_shows_a_picture_of_ones_own_that_the_adapter_made(tmp_pa
         await shared(w)
         job = await w.drawn("with it", lora="mist")
         other = await w.drawn("without it")
-        offered = await w.alice.autocomplete(w.channel, "lora rate", "picture", "", name="mist")
+        offered = await w.alice.autocomplete(w.channel, "lora rate", "picture", "", adapter="mist")
         assert [(choice["name"], choice["value"]) for choice in offered] == [("with it", job.id)]
-        assert await w.molly.autocomplete(w.channel, "lora rate", "picture", "", name="mist") == []
-        assert await w.alice.autocomplete(w.channel, "lora rate", "picture", "", name="nobody") == []
-        shown = await w.alice.slash(w.channel, "lora rate", name="mist", stars=4, picture=job.id)
+        assert await w.molly.autocomplete(w.channel, "lora rate", "picture", "", adapter="mist") == []
+        assert await w.alice.autocomplete(w.channel, "lora rate", "picture", "", adapter="nobody") == []
+        shown = await w.alice.slash(w.channel, "lora rate", adapter="mist", stars=4, picture=job.id)
         reviews = await w.molly.click(await public(w, shown), label="Reviews")
         assert len(reviews.response.message.attachments) == 1
         (file,) = (w.data / "previews").iterdir()
         assert b"with it" not in file.read_bytes()
-        without = await w.alice.slash(w.channel, "lora rate", name="mist", stars=4, picture=other.id)
+        without = await w.alice.slash(w.channel, "lora rate", adapter="mist", stars=4, picture=other.id)
         assert "made without mist" in said(without)
-        theirs = await w.molly.slash(w.channel, "lora rate", name="mist", stars=4, picture=job.id)
+        theirs = await w.molly.slash(w.channel, "lora rate", adapter="mist", stars=4, picture=job.id)
         assert "belongs to the one who asked" in said(theirs)
 
 
@@ -104,7 +104,7 @@ async def test_reviews_turn_pages(tmp_path: Path) -> None:
         for number in range(6):
             rater = Who(9000 + number, "", w.alice.guild.id, w.channel.id)
             await store(w).judging.rate(rater, entry.id, 3, f"review {number}")
-        shown = await w.alice.slash(w.channel, "lora rate", name="mist", stars=4)
+        shown = await w.alice.slash(w.channel, "lora rate", adapter="mist", stars=4)
         reviews = (await w.alice.click(shown.response.message, label="Reviews")).response
         assert list(buttons(reviews.message)) == ["Older"]
         await w.alice.click(reviews.message, label="Older")
@@ -115,10 +115,10 @@ async def test_reviews_turn_pages(tmp_path: Path) -> None:
 async def test_report_waits_for_a_moderator_and_tells_what_became_of_it_to_whoever_asks_again(tmp_path: Path) -> None:
     async with world(tmp_path) as w:
         await shared(w)
-        first = await w.alice.slash(w.channel, "lora report", name="mist", reason="stolen", words="mine @everyone")
+        first = await w.alice.slash(w.channel, "lora report", adapter="mist", reason="stolen", words="mine @everyone")
         assert first.response.ephemeral
         assert "will look at it" in texts(first.response.message)
-        again = await w.alice.slash(w.channel, "lora report", name="mist", reason="stolen")
+        again = await w.alice.slash(w.channel, "lora report", adapter="mist", reason="stolen")
         assert "still waits" in texts(again.response.message)
         queue = await w.molly.slash(w.channel, "moderate reports")
         assert queue.response.ephemeral
@@ -129,7 +129,7 @@ async def test_report_waits_for_a_moderator_and_tells_what_became_of_it_to_whoev
         await w.molly.click(queue.response.message, label="Dismiss")
         assert "Dismissed." in texts(queue.response.message)
         assert "Nothing is reported here." in texts(queue.response.message)
-        after = await w.alice.slash(w.channel, "lora report", name="mist", reason="stolen")
+        after = await w.alice.slash(w.channel, "lora report", adapter="mist", reason="stolen")
         assert "left it as it is" in texts(after.response.message)
 
 
@@ -137,7 +137,7 @@ async def test_hidden_here_is_gone_for_all_but_its_owner_who_reads_why(tmp_path:
     """Nobody finds it or draws with it, its owner neither; restored, everything is as it was."""
     async with world(tmp_path) as w:
         entry = await shared(w)
-        await w.alice.slash(w.channel, "lora report", name="mist", reason="stolen")
+        await w.alice.slash(w.channel, "lora report", adapter="mist", reason="stolen")
         queue = await w.molly.slash(w.channel, "moderate reports")
         await w.molly.click(queue.response.message, label="Hide here")
         assert "`mist` is taken down here." in texts(queue.response.message)
@@ -162,7 +162,7 @@ async def test_takedown_names_its_reason_and_a_waiting_job_is_not_drawn(tmp_path
             await w.alice.slash(w.channel, "imagine", prompt=prompt, lora="mist")
         await w.dispatched(2)
         waiting = await w.newest()
-        taken = await w.molly.slash(w.channel, "moderate takedown", name="mist", reason="it is  not\nyours.")
+        taken = await w.molly.slash(w.channel, "moderate takedown", adapter="mist", reason="it is  not\nyours.")
         assert "taken down here" in texts(taken.response.message)
         await w.fleet.finish(await w.dispatched())
         assert (await w.ended(waiting.id)).state is JobState.FAILED
@@ -174,11 +174,11 @@ async def test_takedown_names_its_reason_and_a_waiting_job_is_not_drawn(tmp_path
 async def test_only_the_people_who_run_the_bot_take_down_everywhere(tmp_path: Path) -> None:
     async with world(tmp_path) as w:
         await shared(w)
-        refused = await w.molly.slash(w.channel, "moderate takedown", name="mist", reason="x", everywhere=True)
+        refused = await w.molly.slash(w.channel, "moderate takedown", adapter="mist", reason="x", everywhere=True)
         assert "people who run this bot" in refused.response.content
         assert await found(w, "mist", w.alice) is not None
         w.bot.owners |= {w.molly.id}
-        await w.alice.slash(w.channel, "lora report", name="mist", reason="hate")
+        await w.alice.slash(w.channel, "lora report", adapter="mist", reason="hate")
         queue = await w.molly.slash(w.channel, "moderate reports")
         await w.molly.click(queue.response.message, label="Take down everywhere")
         direct = Who(w.alice.id, "", None, 1)
@@ -219,7 +219,7 @@ async def test_fifty_presses_decide_a_report_once(tmp_path: Path) -> None:
     """However many moderators press however often, one outcome follows, and the others read that they were late."""
     async with world(tmp_path) as w:
         await shared(w)
-        await w.alice.slash(w.channel, "lora report", name="mist", reason="stolen")
+        await w.alice.slash(w.channel, "lora report", adapter="mist", reason="stolen")
         queue = await w.molly.slash(w.channel, "moderate reports")
         ids = [id_ for label, id_ in buttons(queue.response.message).items() if label in ("Dismiss", "Hide here")]
         molly, card = actor(w.molly, w.channel), w.env.backend.get_message(w.channel.id, queue.response.id)
@@ -234,7 +234,7 @@ async def test_fifty_presses_decide_a_report_once(tmp_path: Path) -> None:
 async def test_a_member_presses_nothing_in_the_queue(tmp_path: Path, verb: Verb) -> None:
     async with world(tmp_path) as w:
         await shared(w)
-        await w.alice.slash(w.channel, "lora report", name="mist", reason="stolen")
+        await w.alice.slash(w.channel, "lora report", adapter="mist", reason="stolen")
         queue = await w.molly.slash(w.channel, "moderate reports")
         alice, card = actor(w.alice, w.channel), w.env.backend.get_message(w.channel.id, queue.response.id)
         *_, answer = answers(w.env, await press(w.env, alice, card, f"loom:report:{verb}:1").over())

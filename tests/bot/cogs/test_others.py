@@ -133,13 +133,13 @@ async def test_lora_list_names_the_built_in_adapters(tmp_path: Path) -> None:
 
 async def test_lora_info_tells_what_an_adapter_is_and_how_to_use_it(tmp_path: Path) -> None:
     async with world(tmp_path) as w:
-        shown = await w.alice.slash(w.channel, "lora info", name="ink")
+        shown = await w.alice.slash(w.channel, "lora info", adapter="ink")
         said = texts(shown.response.message)
-        for words in ("`ink`", "fits: built-in", "layers:", "<lora:ink:0.8>"):
+        for words in ("`ink`", "fits: built-in", "layers:", "<lora:ink:1>"):
             assert words in said
-        offered = await w.alice.autocomplete(w.channel, "lora info", "name", "n")
-        assert {choice["value"] for choice in offered} >= {"neon"}
-        missing = await w.alice.slash(w.channel, "lora info", name="nobody")
+        offered = await w.alice.autocomplete(w.channel, "lora info", "adapter", "n")
+        assert {choice["name"] for choice in offered} >= {"neon · built-in · 1"}
+        missing = await w.alice.slash(w.channel, "lora info", adapter="nobody")
         assert "no adapter called" in missing.response.content
         assert missing.response.ephemeral
 

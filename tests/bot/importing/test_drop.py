@@ -193,3 +193,18 @@ async def test_a_port_in_use_is_an_error_and_leaves_nothing_open(world: World, t
     second = DropServer(Drop(port=world.server.port), world.sites.importer, world.keep)
     with pytest.raises(OSError, match="address already in use"):
         await second.__aenter__()
+
+
+async def test_the_page_speaks_the_language_of_its_reader(world: World) -> None:
+    """Its words, what its script says, and what it is refused for."""
+    link = world.server.link(42, 7)
+    for accepted, said in (("zh-CN,zh;q=0.9", "选择文件"), ("en-US", "Choose a file"), ("xx", "Choose a file")):
+        async with world.session.get(link, headers={"Accept-Language": accepted}) as answer:
+            text = await answer.text()
+        assert said in text
+        assert f'<html lang="{"zh-CN" if said == "选择文件" else "en"}">' in text
+    async with world.session.put(link, data=b"PK", headers={"Accept-Language": "zh"}) as refused:
+        assert (await refused.json())["sentence"].startswith("那是一个 zip 或 PyTorch 文件")
+    world.now += 30 * 60
+    async with world.session.get(link, headers={"Accept-Language": "zh"}) as answer:
+        assert "这个链接已失效" in await answer.text()

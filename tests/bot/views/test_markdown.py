@@ -12,8 +12,9 @@ from discord import ui
 from bot.orders import CatalogEntry, Forbidden
 from bot.orders.verdicts import Outcome, Reason, Report, Review, ReviewPage, Turn
 from bot.replies import reply_to
-from bot.views.judging import filed, rated, reviews_card
+from bot.views.judging import filed, rated
 from bot.views.moderating import report_card
+from bot.views.reviews import reviews_card
 from bot.views.text import block, code, safe
 from engine import AdapterInfo
 from tests.bot.views.markdown import powers

@@ -11,8 +11,9 @@ import pytest
 from discord import ui
 from safetensors.numpy import save_file
 
-from bot.orders import CatalogEntry
+from bot.orders import CatalogEntry, Details
 from bot.views import lists
+from bot.views.adapter import adapter_card
 from bot.views.text import block, code, lines, safe
 from engine import AdapterInfo, inspect_adapter
 
@@ -54,7 +55,7 @@ def test_a_long_list_of_adapters_fits_one_message_and_says_that_there_are_more()
     entry = CatalogEntry(1, "n" * 200, 7, None, "everyone", info, datetime(2026, 1, 1, tzinfo=UTC))
     (said,) = _said(lists.adapters([entry] * 100, ""))
     assert len(said) <= 4000
-    assert said.endswith(lists.MORE)
+    assert said.endswith("send `/lora browse`.")
 
 
 def test_what_a_file_says_of_itself_has_no_power_on_a_card(tmp_path: Path) -> None:
@@ -69,10 +70,10 @@ def test_what_a_file_says_of_itself_has_no_power_on_a_card(tmp_path: Path) -> No
     save_file(tensors, tmp_path / "x.safetensors", metadata)
     info = inspect_adapter(tmp_path / "x.safetensors")
     entry = CatalogEntry(1, "x", 7, None, "everyone", info, datetime(2026, 1, 1, tzinfo=UTC))
-    (said,) = _said(lists.adapter(entry))
+    said = "\n".join(_said(adapter_card(Details(entry, (), None, favourite=False, mine=False), [])))
     assert "trained" in said
     assert len(said) <= 4000
-    outside = "".join(said.split("`")[::2])  # in a code span nothing means anything
+    outside = "".join(said.replace("\\`", "").split("`")[::2])  # in a code span nothing means anything
     for power in ("@everyone", "canary", "https://", "**", "<@"):
         assert power not in outside.replace("\\*", "").replace("\\<", "")  # what is escaped is harmless
     assert "canary" not in said

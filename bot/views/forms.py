@@ -1,4 +1,4 @@
-"""What every form has in common: it is one person's, in one place, and what goes wrong in it is answered."""
+"""What every form has in common: it is one person's, in one place, in their language, and answers what goes wrong."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ TIMEOUT = 15 * 60.0  # seconds; Discord does not say when someone closes a form,
 
 
 class Form(ui.Modal):
-    """Only whom it was shown to can send it, and only where. discord.py finds a form by its id and asks nobody."""
+    """A modal, which only whom it was shown to can send, and only where: discord.py finds it by its id and asks nobody.
+
+    Whoever subclasses it adds fields and `on_submit`.
+    """
 
     def __init__(self, title: str) -> None:
         super().__init__(title=title, timeout=TIMEOUT)
@@ -26,6 +29,7 @@ class Form(ui.Modal):
         await interaction.response.send_modal(self)
 
     async def interaction_check(self, interaction: discord.Interaction[Any], /) -> bool:
+        await interaction.client.speak_to(interaction)
         if self._shown != (interaction.user.id, interaction.guild_id):
             raise TooLate("This form was shown to somebody else. Open it yourself.")
         return True

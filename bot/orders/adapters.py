@@ -1,0 +1,168 @@
+"""From what members write to adapters of the catalog: by name, alias, short id, title or hash, and what fits."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from engine import (
+    AdapterError,
+    AdapterMismatch,
+    AdapterNotFound,
+    AdapterUse,
+    BadRequest,
+    EngineError,
+    Grid,
+    Request,
+    left_out,
+    untagged,
+)
+
+from .values import CatalogEntry, Who
+
+if TYPE_CHECKING:
+    from ..store.catalog import Catalog
+
+SUGGESTED = 3
+_SHOWN = 100  # characters of a name that was not found
+_PROMPT = 6000  # characters of a prompt, with the words that are added
+_UNWEIGHTED = re.compile(r"<(lora|lyco):([^:>]+)>", re.IGNORECASE)
+
+
+class Adapters:
+    """Finds for a person what that person sees; whatever else there is reads as missing."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+
+    async def offered(self, who: Who, needle: str, family: str | None, limit: int) -> tuple[CatalogEntry, ...]:
+        """What fits the family (None: any) and answers to `needle`, the best answers first. Adapters that are not for
+        everybody only where they may be used.
+        """
+        return await self._catalog.search(who, needle, family, limit, mature=who.adult)
+
+    async def named(self, who: Who, name: str) -> CatalogEntry:
+        """The visible adapter of that name, alias or short id; else the one file that gives itself that name, or whose
+        hash begins so. Raises AdapterNotFound, also where that fits several files.
+        """
+        entry = await self._catalog.find(who, name)
+        if entry is not None:
+            return entry
+        others = await self._catalog.answering(who, name)
+        if len(others) > 1:
+            names = ", ".join(entry.name for entry in others if entry.visibility != "private")
+            listed = f": {names}" if names else ""
+            raise AdapterNotFound(f"{name[:_SHOWN]!r} means {len(others)} adapters here{listed}. Use the name of one.")
+        return others[0] if others else await self._missing(who, name)
+
+    async def use(self, who: Who, name: str, weight: float | None) -> AdapterUse:
+        """That adapter at this weight, or at the one that its owner has chosen. Raises AdapterNotFound."""
+        return AdapterUse(name, (await self.named(who, name)).weight if weight is None else weight)
+
+    async def weighted(self, prompt: str, who: Who) -> str:
+        """The prompt with the owner's weight in each tag that names an adapter and no weight."""
+        weights: dict[str, float] = {}
+        for tag in _UNWEIGHTED.finditer(prompt):
+            entry = await self._catalog.find(who, tag[2])
+            weights[tag[2]] = 1.0 if entry is None else entry.weight
+        return _UNWEIGHTED.sub(
+            lambda tag: tag[0] if weights[tag[2]] == 1 else f"<{tag[1]}:{tag[2]}:{weights[tag[2]]:g}>", prompt
+        )
+
+    async def resolved(
+        self, request: Request, who: Who, family: str, cells: int
+    ) -> tuple[Request, tuple[CatalogEntry, ...]]:
+        """The request with every adapter found in the catalog and made for `family`, and their entries, all of which
+        this person may have drawn here; with the trigger words of those that are named anew.
+
+        What only a tag of the prompt asks for and cannot be used is left out, with a note. `cells` is how many cells a
+        grid may have.
+        """
+        listed = len(request.adapters)
+        request = untagged(replace(request, prompt=await self.weighted(request.prompt, who)))
+        mix: dict[str, AdapterUse] = {}
+        refused: list[tuple[AdapterUse, EngineError]] = []
+        entries: list[CatalogEntry] = []
+        words: list[str] = []
+        for place, use in enumerate(request.adapters):
+            try:
+                entry = await self._entry(use, who)
+                await self._require_fit(entry, family, who)
+                _add(mix, replace(use, name=entry.public_name, sha256=entry.info.sha256))
+                entries.append(entry)
+                words += () if use.sha256 or use.weight == 0 else entry.words
+            except (AdapterError, BadRequest) as error:
+                if place < listed:
+                    raise
+                refused.append((use, error))
+        if request.grid is not None:
+            grid, more = await self._resolved_grid(request, request.grid, who, family, cells)
+            request, entries = replace(request, grid=grid), [*entries, *more]
+        request = replace(request, prompt=with_words(request.prompt, words), adapters=tuple(mix.values()))
+        return left_out(request, refused), tuple(entries)
+
+    async def _resolved_grid(
+        self, request: Request, grid: Grid, who: Who, family: str, cells: int
+    ) -> tuple[Grid, list[CatalogEntry]]:
+        """The grid with the adapters that its axes name, found like the others, and their entries."""
+        if len(grid) > cells:
+            raise BadRequest(f"This grid has {len(grid)} cells; {cells} is the most here.")
+        known = {use.name.casefold(): use for use in (*request.adapters, *grid.adapters)}
+        entries = [await self._entry(known.get(name.casefold(), AdapterUse(name)), who) for name in grid.names]
+        for entry in entries:
+            await self._require_fit(entry, family, who)
+        uses = tuple(
+            AdapterUse(name, sha256=entry.info.sha256) for name, entry in zip(grid.names, entries, strict=True)
+        )
+        return replace(grid, adapters=uses), entries
+
+    async def _entry(self, use: AdapterUse, who: Who) -> CatalogEntry:
+        """By content where the hash is known, so that an old job draws with the file it drew with."""
+        if not use.sha256:
+            return await self.named(who, use.name)
+        entry = await self._catalog.find_file(who, use.sha256, use.name)
+        return entry if entry is not None else await self._missing(who, use.name)
+
+    async def _require_fit(self, entry: CatalogEntry, family: str, who: Who) -> None:
+        """Returns for an adapter that the base model can take. Raises AdapterMismatch, with others that fit."""
+        theirs = entry.info.family
+        if not theirs or not family or theirs == family:
+            return
+        others = [other.name for other in await self._catalog.likenesses(who, entry, family)]
+        sentence = f"{entry.public_name} was made for {theirs}; this base model is {family}."
+        if others:
+            sentence += f" Made for it: {', '.join(others)}."
+        raise AdapterMismatch(sentence)
+
+    async def _missing(self, who: Who, name: str) -> CatalogEntry:
+        """Raises AdapterNotFound with names like it, but for private ones: the sentence may stand in a channel."""
+        like = await self._catalog.search(who, name[:_SHOWN], None, SUGGESTED, mature=who.adult, private=False)
+        names = [entry.name for entry in like]
+        hint = f" Did you mean {' or '.join(names)}?" if names else " /lora list shows the ones you can use."
+        raise AdapterNotFound(f"There is no adapter called {name[:_SHOWN]!r} here.{hint}")
+
+
+def with_words(prompt: str, words: Sequence[str]) -> str:
+    """The prompt with those of the words that it does not hold at its end, as many as there is room for."""
+    for word in words:
+        plain = word.strip()
+        written = re.sub(r"(?<!\\)([()\[\]])", r"\\\1", plain)
+        if not plain or _holds(prompt, plain) or _holds(prompt, written):
+            continue
+        longer = f"{prompt.rstrip().rstrip(',')}, {written}" if prompt.strip() else written
+        if len(longer) > _PROMPT:
+            break
+        prompt = longer
+    return prompt
+
+
+def _holds(prompt: str, word: str) -> bool:
+    return re.search(rf"(?<!\w){re.escape(word)}(?!\w)", prompt, re.IGNORECASE) is not None
+
+
+def _add(mix: dict[str, AdapterUse], use: AdapterUse) -> None:
+    """The use is in the mix, once a file: the weights of `Ink` and `ink` are summed."""
+    other = mix.get(use.sha256)
+    mix[use.sha256] = use if other is None else other.plus(use)
