@@ -73,11 +73,12 @@ async def _perform(command: str | None, path: str | None, file: Path | None, lev
 
         return 0 if await examine(path) else EXIT_FAILED
     config = load_config(path)
-    set_up(level, config.log.format, (config.discord.token,))
+    set_up(level, config.log.format, config.secrets)
     if command == "backup" and file is not None:
         return _back_up(config, file)
     if command == "restore" and file is not None:
-        return _restore(config, file)
+        _restore(config, file)
+        return await _database(config)  # nobody is in it any more who has asked to be forgotten since
     match command or ("run" if config.discord.token else "sandbox"):
         case "run":
             return await _run(config)
@@ -130,13 +131,12 @@ def _back_up(config: BotConfig, file: Path) -> int:
     return 0
 
 
-def _restore(config: BotConfig, file: Path) -> int:
+def _restore(config: BotConfig, file: Path) -> None:
     from .store import restore
 
     old = restore(file.absolute(), config.folder)
     kept = f" What was there before is in {old}; delete it when all is well." if old else ""
     print(f"{config.folder} is what {file} holds.{kept}")
-    return 0
 
 
 def _begin_anew(why: str) -> int:

@@ -18,21 +18,38 @@ from discord.ext import commands
 
 from engine import Fleet
 
+from .breaker import Breaker
 from .cogs.rights import declare_rights
 from .compose import Parts, open_parts
 from .config import BotConfig
+from .importing import DropServer
 from .jobs import Runner
 from .language import Languages, unsaid
-from .orders import Forbidden, Judging, Models, Moderation, Orders, Oversight, SettingsDesk, Shelf, Stock, Who
+from .orders import (
+    Forbidden,
+    Judging,
+    Models,
+    Moderation,
+    Orders,
+    Oversight,
+    Privacy,
+    SettingsDesk,
+    Shelf,
+    Stock,
+    Who,
+)
+from .orders.intake import Intake
 from .orders.rights import require_command
 from .replies import answer_error
 from .views import asking
+from .views.attachments import Attachments
 from .views.grid import Questions
 from .views.poster import DiscordPoster
 from .views.translator import CommandTranslator, listed
 
 log = logging.getLogger(__name__)
 
+BAD_TOKEN = 4004  # why Discord closes a connection
 DRAIN = 30.0  # seconds that what is being drawn has to end before the bot does
 RESTARTING = unsaid("The bot is about to restart. What is in line stays there; order again in a minute.")
 EXTENSIONS = (
@@ -45,6 +62,7 @@ EXTENSIONS = (
     "bot.cogs.metadata",
     "bot.cogs.model",
     "bot.cogs.moderate",
+    "bot.cogs.privacy",
     "bot.cogs.queue",
     "bot.cogs.report",
     "bot.cogs.settings",
@@ -90,12 +108,14 @@ class Bot(commands.Bot):
     """`simulated`: it runs inside SimCord, which forgets commands, and whose driver calls `start_work` itself."""
 
     def __init__(self, config: BotConfig, fleet: Fleet | None = None, *, simulated: bool = False) -> None:
+        self.breaker = Breaker()
         super().__init__(
             command_prefix=commands.when_mentioned,
             help_command=None,
             intents=discord.Intents(guilds=True),
             allowed_mentions=discord.AllowedMentions.none(),
             tree_cls=Tree,
+            http_trace=self.breaker.trace,
         )
         self.config = config
         self.simulated = simulated
@@ -125,8 +145,21 @@ class Bot(commands.Bot):
         return self._opened.moderation
 
     @property
+    def privacy(self) -> Privacy:
+        return self._opened.privacy
+
+    @property
     def runner(self) -> Runner:
         return self._opened.runner
+
+    @property
+    def intake(self) -> Intake:
+        return self._opened.intake
+
+    @property
+    def drop(self) -> DropServer | None:
+        """The page for large files, where there is one."""
+        return self._opened.drop
 
     @property
     def shelf(self) -> Shelf:
@@ -149,9 +182,9 @@ class Bot(commands.Bot):
         return self._opened.oversight
 
     async def setup_hook(self) -> None:
-        self._parts = await self._open.enter_async_context(
-            open_parts(self.config, DiscordPoster(self, self.languages), self._fleet)
-        )
+        poster = DiscordPoster(self, self.languages)
+        parts = open_parts(self.config, poster, self._fleet, Attachments(self).pieces)
+        self._parts = await self._open.enter_async_context(parts)
         await self.tree.set_translator(CommandTranslator())
         self.languages.choice = self._language
         for extension in EXTENSIONS:
@@ -217,10 +250,17 @@ class Bot(commands.Bot):
             raise TokenRefused("Discord refuses the token; copy it again from the application's Bot page.") from error
         except aiohttp.ClientConnectionError as error:  # only of the login: later ones are tried again
             raise LoginRefused(f"Discord cannot be reached ({error}); is this machine online? Start again.") from error
+        except discord.ConnectionClosed as error:
+            if error.code == BAD_TOKEN:
+                raise TokenRefused(
+                    "Discord no longer takes the token; put the new one into the configuration."
+                ) from error
+            raise LoginRefused(f"Discord ended the connection for good ({error}). Start again.") from error
 
     async def start_work(self) -> None:
         """Jobs are drawn from here on, also those that an earlier process left."""
         await self.runner.start()
+        self._opened.samples.start()
         self._at_work.set()
 
     async def sync_if_changed(self) -> None:

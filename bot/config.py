@@ -18,7 +18,8 @@ from urllib.parse import urlsplit
 
 from engine import MAX_CELLS, EngineConfig
 
-from .orders.values import Bounds
+from .orders.screen import Words
+from .orders.values import Allotment, Bounds
 
 REAL_TOKEN = re.compile(r"[A-Za-z0-9_-]{23,30}\.[A-Za-z0-9_-]{6,8}\.[A-Za-z0-9_-]{27,50}")
 
@@ -86,6 +87,20 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """[content]. Words and phrases beside those that are always there: `blocked_words` are drawn nowhere,
+    `mature_words` in age-restricted channels only. Whole words, whatever their case; never parts of others.
+    """
+
+    blocked_words: tuple[str, ...] = ()
+    mature_words: tuple[str, ...] = ()
+
+    @property
+    def words(self) -> Words:
+        return Words(self.blocked_words, self.mature_words)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
     """[health]. /live, /ready and /metrics on 127.0.0.1, for whoever watches over the bot; port 0 opens none."""
 
@@ -105,7 +120,9 @@ class Log:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Imports:
-    """[imports]. Where adapters may come from. A loopback http:// URL is a stand-in for the site, for tests."""
+    """[imports]. Where adapters may come from, and how many. A loopback http:// URL is a stand-in for the site, for
+    tests. Owners of the bot may add more than `entries_per_member` and `megabytes_per_member`.
+    """
 
     civitai_token: str = field(default="", repr=False)
     huggingface_token: str = field(default="", repr=False)
@@ -113,11 +130,15 @@ class Imports:
     huggingface_url: str = "https://huggingface.co"
     hosts: tuple[str, ...] = ()  # empty: every public host
     max_megabytes: int = 512
+    entries_per_member: int = 200
+    megabytes_per_member: int = 20_000
     previews: int = 4
     watch_folder: Path | None = None
 
     def __post_init__(self) -> None:
         _within("max_megabytes", self.max_megabytes, 1, 65536)
+        _within("entries_per_member", self.entries_per_member, 0, 100_000)
+        _within("megabytes_per_member", self.megabytes_per_member, 0, 10_000_000)
         _within("previews", self.previews, 0, 10)
         for key in ("civitai_url", "huggingface_url"):
             url = _base_url(key, getattr(self, key))
@@ -126,6 +147,10 @@ class Imports:
         for host in self.hosts:
             if not re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)+", host):
                 raise ValueError(f'hosts: {host!r} is no name of a host; write it like "github.com".')
+
+    @property
+    def allotment(self) -> Allotment:
+        return Allotment(self.entries_per_member, self.megabytes_per_member * 1_000_000)
 
     @property
     def loopback_urls(self) -> tuple[str, ...]:
@@ -166,6 +191,7 @@ class BotConfig:
     discord: Discord = field(default_factory=Discord)
     data: Data = field(default_factory=Data)
     limits: Limits = field(default_factory=Limits)
+    content: Content = field(default_factory=Content)
     imports: Imports = field(default_factory=Imports)
     drop: Drop = field(default_factory=Drop)
     sandbox: Sandbox = field(default_factory=Sandbox)
@@ -177,6 +203,11 @@ class BotConfig:
     @property
     def folder(self) -> Path:
         return self.data.folder
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What nobody may read anywhere."""
+        return tuple(filter(None, (self.discord.token, self.imports.civitai_token, self.imports.huggingface_token)))
 
 
 def load_config(path: Path | str | None = None) -> BotConfig:

@@ -10,9 +10,12 @@ from typing import Literal
 
 TEXT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 HIDDEN = "[hidden]"
+OWN = ("bot", "engine")
 _SECRETS = (  # what is in front of the secret is kept
     re.compile(r"()[A-Za-z0-9_-]{23,30}\.[A-Za-z0-9_-]{6,8}\.[A-Za-z0-9_-]{27,50}"),  # a Discord token
     re.compile(r"(/(?:webhooks|interactions)/\d+/)[^/\s\"']+"),  # an interaction's token
+    re.compile(r"(/drop/)[^/\s\"'?]+"),  # a link by which somebody may send a file
+    re.compile(r"()\bhf_[A-Za-z0-9]{16,}"),
     re.compile(r"(?i)([?&](?:token|api_key|key|signature|sig)=)[^&\s\"']+"),
     re.compile(r"(?i)\b((?:bearer|bot) )[A-Za-z0-9._~+/=-]{16,}"),
 )
@@ -25,10 +28,16 @@ def set_up(level: int, form: Literal["text", "json"] = "text", secrets: tuple[st
     """
     handler = logging.StreamHandler()
     handler.setFormatter((Json if form == "json" else Text)(secrets))
+    handler.addFilter(_worth_it)
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
-    for name in ("bot", "engine"):
+    for name in OWN:
         logging.getLogger(name).setLevel(level)
     logging.getLogger("discord").setLevel(logging.INFO)
+
+
+def _worth_it(record: logging.LogRecord) -> bool:
+    """Details of other libraries are never logged, whoever asks for them: they hold prompts, names and tokens."""
+    return record.levelno >= logging.INFO or record.name.partition(".")[0] in OWN
 
 
 def redacted(text: str, secrets: tuple[str, ...] = ()) -> str:

@@ -12,11 +12,13 @@ import secrets
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import aiohttp
 import discord
 from discord import app_commands
 
 from engine import AdapterNotFound, Cancelled, EngineError, EngineFault, ModelUnreadable, OutOfMemory
 
+from .importing import ImportRefused
 from .language import said, say
 from .orders import JobUnknown, OrderError
 from .views.text import code, safe
@@ -25,6 +27,10 @@ log = logging.getLogger(__name__)
 
 ANSWERED = "loraloom.error_answered"
 PROVISIONAL = "loraloom.provisional"  # the first answer only promised another: an error takes it away
+OUTAGES = (aiohttp.ClientError, ConnectionError, TimeoutError, discord.DiscordServerError, discord.RateLimited)
+"""Discord, or the way to it, fails at the moment."""
+TOO_LATE, TWICE = 10062, 40060  # the interaction is over, or was answered by a request whose reply was lost
+DELETED = 10008  # there was an answer
 
 Reply = Callable[[Any], str]
 
@@ -45,6 +51,7 @@ REPLIES: dict[type[BaseException], Reply] = {
         "{error} This is a fault of the bot, not yours; trying again may help.", error=_sentence(error)
     ),
     OrderError: _sentence,
+    ImportRefused: _sentence,
     JobUnknown: lambda _: say(
         "This belongs to the one who asked for it, or it is gone. `/imagine` makes one of your own."
     ),
@@ -77,7 +84,10 @@ async def answer_error(interaction: discord.Interaction[Any], error: BaseExcepti
     """The one who asked knows what went wrong. A second error of the same interaction is only logged."""
     cause = _cause(error)
     text = reply_to(cause)
-    if text is None:
+    if text is None and _is_outage(cause):
+        log.warning("Discord failed at interaction %s: %s", interaction.id, cause)
+        text = say("Discord did not take what I sent. Please try again.")
+    elif text is None:
         reference = secrets.token_hex(4)
         log.error("Unforeseen error %s", reference, exc_info=cause)
         text = say(
@@ -89,7 +99,7 @@ async def answer_error(interaction: discord.Interaction[Any], error: BaseExcepti
     interaction.extras[ANSWERED] = True
     try:
         await _whisper(interaction, text)
-    except discord.HTTPException as failure:
+    except (discord.HTTPException, *OUTAGES) as failure:
         log.warning("Could not answer interaction %s: %s", interaction.id, failure)
 
 
@@ -101,6 +111,10 @@ async def border(interaction: discord.Interaction[Any]) -> AsyncIterator[None]:
         yield
     except Exception as error:  # noqa: BLE001  this is the border
         await answer_error(interaction, error)
+
+
+def _is_outage(error: BaseException) -> bool:
+    return isinstance(error, OUTAGES) or getattr(error, "code", None) in (TOO_LATE, TWICE)
 
 
 def _cause(error: BaseException) -> BaseException:

@@ -24,6 +24,9 @@ class EngineConfig:
     of which `__name__` in a prompt takes a line. `device` "auto" takes CUDA, then MPS, then the CPU. `adapter_cache` is
     in bytes: so much for files in RAM, and again for what is prepared of them on the device. An
     engine that does no step in `stall_seconds` counts as hung; 0 means 30 on CUDA and 300 elsewhere.
+
+    `safety` is who says whether a finished picture is fit for everybody: "auto", the checker that a checkpoint brings,
+    if it does; "off"; or "module:callable", which takes a PIL image and gives True for one that is not.
     """
 
     models: Mapping[str, str] = field(default_factory=dict)
@@ -39,6 +42,11 @@ class EngineConfig:
     adapter_cache: int = 2 << 30
     preview_every: float = 1.0  # seconds between previews; 0 sends none
     stall_seconds: float = 0.0
+    safety: str = "auto"
+
+    def __post_init__(self) -> None:
+        if self.safety not in ("auto", "off") and not all(self.safety.partition(":")):
+            raise ValueError(f'safety: {self.safety!r} is none; write "auto", "off" or "module:callable".')
 
     def source_of(self, name: str) -> str | None:
         """Where the base model `name` is, or None when there is none of that name."""

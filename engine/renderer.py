@@ -49,6 +49,7 @@ from .pipeline.faults import out_of_memory, sticky
 from .pipeline.image import to_png
 from .pipeline.load import load_pipeline, pick_device, pick_dtype
 from .pipeline.painting import Order, Painted, Painter, seed_of
+from .pipeline.safety import Safety, load_safety
 from .pipeline.vae import Vae, load_vae
 from .prompt import left_out, noted, untagged
 from .residency import Residency
@@ -61,6 +62,7 @@ from .types import (
     Emit,
     Holds,
     Picture,
+    Progress,
     Request,
     Result,
     Weights,
@@ -82,6 +84,7 @@ class _Model:
     mixer: Mixer
     family: str
     vaes: dict[str, Vae]  # by name, as they were asked for; "" is the model's own
+    safety: Safety
 
 
 class Renderer:
@@ -180,13 +183,24 @@ class Renderer:
     def _run(self, request: Request, emit: Emit, cancelled: Callable[[], bool], began: float) -> Result:
         self._use_model(request.model)
         request = self._complete(request)
-        meter = Meter(request, emit)
+        meter = Meter(request, self._checked(emit))
         if request.grid is None:
             drawn = self._draw(request, meter, cancelled)
         else:
             drawn = self._draw_grid(request, request.grid, meter, cancelled)
         seconds = time.monotonic() - began
         return Result(drawn.request, drawn.pictures, seconds, drawn.reports, drawn.conduct, drawn.remarks)
+
+    def _checked(self, emit: Emit) -> Emit:
+        """`emit` without the previews that the safety checker flags."""
+        safety = self._model.safety
+
+        def checked(progress: Progress) -> None:
+            if safety.on and progress.preview and safety.flags(Image.open(io.BytesIO(progress.preview))):
+                progress = replace(progress, preview=None)
+            emit(progress)
+
+        return checked if safety.on else emit
 
     def _draw(self, request: Request, meter: Meter, cancelled: Callable[[], bool]) -> Drawn:
         """The pictures in the order in which they were asked for; those of one mix are drawn together."""
@@ -300,7 +314,8 @@ class Renderer:
         draft = self._draft(request)
         text = f"{self._infotext(draft, draft.request, {})}, {described(grid)}"
         png = to_png(sheet, text, [picture.infotext for picture in pictures])
-        first = Picture(png, sheet.width, sheet.height, seed_of(request), text)
+        flagged = any(picture.flagged for picture in pictures)
+        first = Picture(png, sheet.width, sheet.height, seed_of(request), text, flagged)
         notes = dict.fromkeys(note for one in in_order for note in one.request.notes)
         asked = noted(replace(draft.request, notes=()), list(notes))
         return together(asked, (first, *pictures) if grid.keep else (first,), in_order)
@@ -332,7 +347,8 @@ class Renderer:
 
     def _picture(self, draft: Draft, one: Painted) -> Picture:
         text = self._infotext(draft, one.request, one.embeddings)
-        return Picture(to_png(one.image, text), one.image.width, one.image.height, seed_of(one.request), text)
+        flagged = self._model.safety.flags(one.image)
+        return Picture(to_png(one.image, text), one.image.width, one.image.height, seed_of(one.request), text, flagged)
 
     def _infotext(self, draft: Draft, one: Request, embeddings: Mapping[str, str]) -> str:
         names = zip(draft.request.adapters, draft.adapters, strict=True)
@@ -360,7 +376,7 @@ class Renderer:
             if self._config.source_of(wanted) is None:
                 raise ModelNotFound(self._unknown_model(wanted))
             # the old model's memory goes before the new one comes
-            del self._model.pipeline, self._model.painter, self._model.mixer, self._model.vaes
+            del self._model.pipeline, self._model.painter, self._model.mixer, self._model.vaes, self._model.safety
             self._mix, self._merged = None, frozenset()
             self._paces = Paces()
             self._factors.clear()
@@ -380,7 +396,8 @@ class Renderer:
         family = family_of_pipeline(pipeline)
         every = self._config.preview_every
         painter = Painter(pipeline, self._device, self._dtype, family=family, preview_every=every)
-        return _Model(name, pipeline, painter, mixer, family, {"": Vae(pipeline.vae)})
+        safety = load_safety(self._config.safety, source, self._device, self._dtype)
+        return _Model(name, pipeline, painter, mixer, family, {"": Vae(pipeline.vae)}, safety)
 
     def _load_asked(self, name: str) -> _Model:
         """As `_load`, for somebody whose business it is not where this machine keeps its files."""

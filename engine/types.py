@@ -201,13 +201,17 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A finished PNG with its infotext inside. `seed` alone draws it again, whatever its place in the batch was."""
+    """A finished PNG with its infotext inside. `seed` alone draws it again, whatever its place in the batch was.
+
+    `flagged`: the safety checker finds it not fit for everybody, or could not tell.
+    """
 
     png: bytes = field(repr=False)
     width: int
     height: int
     seed: int
     infotext: str
+    flagged: bool = False
 
 
 @dataclass(frozen=True, slots=True)

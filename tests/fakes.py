@@ -72,24 +72,26 @@ def png(width: int = 8, height: int = 8, grey: int = 128) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
-def result(request: Request, *, seconds: float = 1.5) -> Result:
+def result(request: Request, *, seconds: float = 1.5, flagged: bool = False) -> Result:
     """What an engine would give for the request: complete, with pictures of the right size."""
     width, height = request.width or 128, request.height or 128
     seed = 7 if request.seed is None else request.seed
     complete = replace(request, width=width, height=height, seed=seed, cfg=request.cfg or 7.0)
     pictures = tuple(
-        Picture(png(width, height, grey=50 + i), width, height, seed + i, f"{request.prompt}\nSeed: {seed + i}")
+        Picture(png(width, height, 50 + i), width, height, seed + i, f"{request.prompt}\nSeed: {seed + i}", flagged)
         for i in range(request.count)
     )
     reports = tuple(AdapterReport(use.name, 204, 204) for use in request.adapters)
     return Result(complete, pictures, seconds, reports)
 
 
-def adapter_file(path: Path, *, width: int = 96, text: str = "") -> Path:
-    """A LoRA of one cross-attention layer; `width` tells its family (96 built-in, 768 SD 1.5), `text` its content."""
+def adapter_file(path: Path, *, width: int = 96, text: str = "", value: float = 1) -> Path:
+    """A LoRA of one cross-attention layer; `width` tells its family (96 built-in, 768 SD 1.5), `text` its metadata,
+    `value` its tensors.
+    """
     module = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k"
     tensors = {
-        f"{module}.lora_down.weight": numpy.ones((2, width), dtype=numpy.float32),
+        f"{module}.lora_down.weight": numpy.full((2, width), value, dtype=numpy.float32),
         f"{module}.lora_up.weight": numpy.ones((32, 2), dtype=numpy.float32),
         f"{module}.alpha": numpy.array(2.0, dtype=numpy.float32),
     }
@@ -174,9 +176,10 @@ class FakeFleet:
         attempt = self._out[job]
         await self.tell(Stepped(job, attempt.attempt, Progress(step, attempt.request.steps, preview)))
 
-    async def finish(self, job: str, conduct: tuple[Conduct, ...] = ()) -> None:
+    async def finish(self, job: str, conduct: tuple[Conduct, ...] = (), *, flagged: bool = False) -> None:
         attempt = self._out[job]
-        await self._end(Done(job, attempt.attempt, replace(result(attempt.request), conduct=conduct)))
+        drawn = result(attempt.request, flagged=flagged)
+        await self._end(Done(job, attempt.attempt, replace(drawn, conduct=conduct)))
 
     async def fail(
         self,
@@ -241,13 +244,22 @@ class FakePoster:
     """Remembers what it was asked to show. `outages` calls raise Unreachable first, `gone` raises Undeliverable."""
 
     outages: int = 0
+    unanswered: bool = False  # Discord knows of no answer
     gone: bool = False
+    age_restricted: bool = False  # the place of every job, now
     refuses_pictures: bool = False
     defect: Exception | None = None
     slow: asyncio.Event | None = None  # progress is under way until it is set
     shown: list[tuple[str, Progress]] = field(default_factory=list)
     posts: list[tuple[Job, str]] = field(default_factory=list)
     closed: list[Job] = field(default_factory=list)
+
+    async def adult(self, job: Job) -> bool:
+        return self.age_restricted
+
+    async def answered(self, job: Job) -> bool:
+        self._reach()
+        return not self.unanswered
 
     async def progress(self, job: Job, progress: Progress) -> None:
         if self.slow is not None:

@@ -5,6 +5,7 @@ kept, `Importer.fetch` brings it. Knows no Discord and no database; what is kept
 """
 
 from .addresses import AddressRules, is_public
+from .arrival import OnProgress, megabytes
 from .drop import Dropped, DropServer, OnDrop
 from .drop_page import PageWords
 from .errors import (
@@ -25,7 +26,8 @@ from .errors import (
     TooSlow,
 )
 from .importer import Importer, open_importer
-from .network import Bounds, Network
+from .network import Bounds, Network, paced
+from .previews import redraw
 from .source import (
     ACCEPTED,
     Civitai,
@@ -39,6 +41,7 @@ from .source import (
     spell_source,
 )
 from .values import (
+    SCAN_PASSED,
     AtSource,
     Fetched,
     Licence,
@@ -74,12 +77,14 @@ __all__ = [
     "Network",
     "NoRoom",
     "OnDrop",
+    "OnProgress",
     "PageWords",
     "PictureSources",
     "Preflight",
     "Preview",
     "PreviewPicture",
     "Provenance",
+    "SCAN_PASSED",
     "Removed",
     "Source",
     "SourceBroken",
@@ -97,8 +102,11 @@ __all__ = [
     "WatchFolder",
     "WebFile",
     "is_public",
+    "megabytes",
     "open_importer",
+    "paced",
     "parse_source",
     "picture_sources",
+    "redraw",
     "spell_source",
 ]

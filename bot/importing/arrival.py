@@ -114,6 +114,8 @@ class Arrival:
 
 def refuse_foreign(first: bytes) -> None:
     """Raises SourceUnusable when a file that begins so cannot be safetensors; says what it looks like."""
+    if first[8:9] == b"{" and int.from_bytes(first[:8], "little") <= MAX_HEADER:
+        return  # before the magic numbers: a length may well begin like a pickle or a zip
     for magic, kind in _KINDS:
         if first.startswith(magic):
             raise SourceUnusable(f"That is {kind}, not a .safetensors file.")
@@ -121,8 +123,7 @@ def refuse_foreign(first: bytes) -> None:
         raise SourceUnusable("That is a web page, not a .safetensors file; the address of the file itself is needed.")
     if len(first) < _FIRST:
         raise SourceUnusable(f"The file is empty or has only {len(first)} bytes; that is no .safetensors file.")
-    if first[8:9] != b"{" or int.from_bytes(first[:8], "little") > MAX_HEADER:
-        raise SourceUnusable("That is no .safetensors file: it does not begin like one.")
+    raise SourceUnusable("That is no .safetensors file: it does not begin like one.")
 
 
 def megabytes(size: int) -> str:

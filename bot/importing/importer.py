@@ -113,11 +113,12 @@ class Importer:
         )
 
     @asynccontextmanager
-    async def arrival(self) -> AsyncIterator[Arrival]:
+    async def arrival(self, on_progress: OnProgress | None = None) -> AsyncIterator[Arrival]:
         """A place for a file that somebody sends piece by piece; gone when the block ends."""
+        reserve = self._network.bounds.reserve
         async with (
             self._incoming() as place,
-            Arrival(place / "file.safetensors", cap=self.cap, reserve=self._network.bounds.reserve) as arrival,
+            Arrival(place / "file.safetensors", cap=self.cap, reserve=reserve, on_progress=on_progress) as arrival,
         ):
             yield arrival
 

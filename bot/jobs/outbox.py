@@ -6,11 +6,13 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from engine import Progress
 
-from ..orders.values import Job, JobState
+from ..orders.gate import Gate
+from ..orders.values import Job, JobState, Who
 from .poster import Poster, Undeliverable, Unreachable
 
 if TYPE_CHECKING:
@@ -24,27 +26,56 @@ Sleep = Callable[[float], Awaitable[None]]
 T = TypeVar("T")
 
 
+class Forgotten(Exception):
+    """The job's member has asked to be forgotten: there is nothing to show any more, and nobody to show it to."""
+
+
 class Outbox:
     """The store knows what is still to be shown; the poster shows it."""
 
-    def __init__(self, store: Store, poster: Poster, sleep: Sleep = asyncio.sleep) -> None:
+    def __init__(self, store: Store, poster: Poster, sleep: Sleep = asyncio.sleep, *, gate: Gate | None = None) -> None:
         self._store = store
         self._poster = poster
+        self._gate = gate or Gate(store)
         self._sleep = sleep
         self.ended: Counter[JobState] = Counter()  # how many jobs came to which end, since the start
+
+    async def now(self, job: Job) -> Who:
+        """Who ordered the job, and the place as it is now."""
+        return replace(job.order.who, adult=await self._poster.adult(job))
+
+    async def answered(self, job: Job) -> bool:
+        """Whether its member has read that the job is in line; True also where nobody can tell any more."""
+        try:
+            return await self._insist(job.id, lambda: self._poster.answered(job))
+        except Undeliverable:
+            return True
+        except Forgotten:
+            return False
 
     async def progress(self, job: Job, progress: Progress) -> None:
         """The member has seen how far the job is, or will see the next step instead."""
         await self._poster.progress(job, progress)
 
     async def post(self, job_id: str) -> None:
-        """A rendered job is posted, or dead when nobody will ever take its pictures: then that is told."""
+        """A rendered job is posted, or dead when nobody will ever take its pictures, or they are not fit to be shown
+        where they were ordered: then that is told.
+        """
         if not await self._store.jobs.posting(job_id):
             return
         job = await self._store.jobs.get(job_id)
-        assert job is not None, "a job row is never removed while it is posted"
+        if job is None:
+            return
+        objection = await self._gate.withheld(job, await self.now(job), drawn=True)
+        if objection:
+            log.info("job %s is not shown where it was ordered", job_id)
+            await self._store.jobs.withheld(job_id, objection)
+            await self.close(job_id)
+            return
         try:
-            channel_id, message_id = await self._insist(lambda: self._poster.post(job, job.nonce))
+            channel_id, message_id = await self._insist(job_id, lambda: self._poster.post(job, job.nonce))
+        except Forgotten:
+            return
         except Undeliverable as refusal:
             log.warning("job %s cannot be shown: %s", job_id, refusal)
             await self._store.jobs.dead(job_id, NOT_SHOWN)
@@ -56,16 +87,22 @@ class Outbox:
     async def close(self, job_id: str) -> None:
         """The member has seen that the job ended without pictures, if there is still a place to see it."""
         job = await self._store.jobs.get(job_id)
-        assert job is not None, "a job row is never removed before it is told"
+        if job is None:
+            return
         try:
-            await self._insist(lambda: self._poster.close(job))
+            await self._insist(job_id, lambda: self._poster.close(job))
+        except Forgotten:
+            return
         except Undeliverable as refusal:
             log.warning("nobody can be told how job %s ended: %s", job_id, refusal)
         await self._store.jobs.told(job_id)
         self.ended[job.state] += 1
 
-    async def _insist(self, call: Callable[[], Awaitable[T]]) -> T:
-        """The call's result, tried again with growing pauses while the other side cannot be reached."""
+    async def _insist(self, job_id: str, call: Callable[[], Awaitable[T]]) -> T:
+        """The call's result, tried again with growing pauses while the other side cannot be reached.
+
+        Raises Forgotten once the job is gone with everything of its member.
+        """
         pause = FIRST_PAUSE
         while True:
             try:
@@ -73,4 +110,6 @@ class Outbox:
             except Unreachable as outage:
                 log.info("trying again in %g s: %s", pause, outage)
             await self._sleep(pause)
+            if not await self._store.jobs.exists(job_id):
+                raise Forgotten(job_id)
             pause = min(2 * pause, LONGEST_PAUSE)

@@ -10,7 +10,13 @@ from ..orders.values import Job
 
 
 class Poster(Protocol):
-    """`post` and `close` raise `Unreachable` when the other side cannot be reached now, `Undeliverable` when never."""
+    """All but `progress` raise `Unreachable` when the other side cannot be reached now, `Undeliverable` when never."""
+
+    async def answered(self, job: Job) -> bool:
+        """Whether its member has read that the job is in line; True also where nobody can tell any more."""
+
+    async def adult(self, job: Job) -> bool:
+        """Whether the place where the job was ordered is age-restricted now. Unknown is no; never raises."""
 
     async def progress(self, job: Job, progress: Progress) -> None:
         """Shows how far a running job is. Called at most every 2 s a job; failures are the poster's to swallow."""

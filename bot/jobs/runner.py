@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from engine import (
     BUILTIN,
     Attempt,
+    Cancelled,
     Done,
     Dropped,
     Event,
@@ -20,6 +22,7 @@ from engine import (
     Lost,
     Progress,
     Request,
+    Result,
     Scheduler,
     Stepped,
     Waiting,
@@ -45,6 +48,7 @@ PROGRESS_EVERY = 2.0  # seconds between progress edits of one job
 LOOK_EVERY = 1.0  # seconds between looks for workers that came while jobs wait
 GRACE = 20.0  # seconds that posts in flight have to end when the bot stops
 SECOND_TRY = 2.0  # seconds until what could not be written down is tried again
+NOBODY = 0  # the member in whose name the bot draws for itself; Discord gives nobody this ID
 MAX_LOSSES = 1  # a job that is lost more often than this kills its workers
 
 CANCELLED = "Cancelled."
@@ -63,6 +67,15 @@ class _Run:
     preview: bytes | None = None
     shown_at: float = float("-inf")
     showing: asyncio.Task[None] | None = None
+
+
+@dataclass(slots=True, eq=False)
+class _Unordered:
+    """A request that nobody ordered, and how its attempt ended."""
+
+    request: Request
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    end: Event | None = None
 
 
 class Runner:
@@ -85,7 +98,7 @@ class Runner:
         self._gate = gate or Gate(store)
         self._fleet = fleet
         self._scheduler = scheduler
-        self._outbox = Outbox(store, poster, sleep)
+        self._outbox = Outbox(store, poster, sleep, gate=self._gate)
         self._model = model  # what is drawn with where the request names none
         self._families: dict[str, str] = {}  # of the models that workers held so far
         self.on_change: Callable[[], None] = lambda: None  # what workers hold may be other than before
@@ -93,11 +106,13 @@ class Runner:
         self._breather = Breather(clock)
         self._suspicion = Suspicion(store, quarantine)
         self._runs: dict[str, _Run] = {}
+        self._unordered: dict[str, _Unordered] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._serving: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._closing = False
         self._held = False
+        self._numbers = itertools.count(1)
         self._pace: float | None = None  # real seconds for a second of cost
 
     async def start(self) -> None:
@@ -160,6 +175,30 @@ class Runner:
         self._spawn(job_id, self._close(job_id, run))
         return True
 
+    async def draw(self, request: Request) -> Result:
+        """What `request` gives, for the bot itself: in line like the job of one more member, without row and post.
+
+        Raises EngineError, and Cancelled when its worker went away.
+        """
+        key, drawing = f"unordered-{next(self._numbers)}", _Unordered(request)
+        self._unordered[key] = drawing
+        adapters = frozenset(use.sha256 or use.name for use in request.adapters)
+        self._scheduler.add(Waiting(key, NOBODY, cost(request), request.model or self._model, adapters))
+        self._wake.set()
+        try:
+            await drawing.ended.wait()
+        finally:
+            self._scheduler.drop(key)
+            del self._unordered[key]
+        match drawing.end:
+            case Done(result=result):
+                await self._suspicion.drawn(result.conduct)
+                return result
+            case Failed() as failure:
+                await self._suspicion.drawn(failure.conduct)  # also what is at fault, before anybody drew with it
+                raise failure.exception()
+        raise Cancelled("The worker went away.")
+
     @property
     def waiting(self) -> int:
         return len(self._scheduler)
@@ -217,9 +256,8 @@ class Runner:
         return self._families.get(model or self._model, "")
 
     async def _queue(self, job_id: str) -> None:
-        if await self._jobs.queue(job_id):
-            job = await self._jobs.get(job_id)
-            assert job is not None, "the row was there a moment ago and is never removed"
+        job = await self._jobs.queue(job_id)
+        if job is not None:
             self._enqueue(job)
 
     # taking up
@@ -240,6 +278,8 @@ class Runner:
     async def _take_up(self, job: Job, *, lost: bool = True) -> None:
         """The one next step of a job that was left. `lost`: by an earlier process, which it may have brought down."""
         match job.state:
+            case JobState.RECEIVED if lost:
+                self._spawn(job.id, self._take_up_received(job))
             case JobState.RECEIVED | JobState.ACKED:
                 await self._queue(job.id)
             case JobState.QUEUED:
@@ -253,6 +293,13 @@ class Runner:
                 self._spawn(job.id, self._outbox.post(job.id))
             case _:
                 self._spawn(job.id, self._outbox.close(job.id))
+
+    async def _take_up_received(self, job: Job) -> None:
+        """The job is in line if its member ever read that it would be; who read nothing has ordered again."""
+        if await self._outbox.answered(job):
+            await self._queue(job.id)
+        else:
+            await self._jobs.unanswered(job.id)
 
     def _enqueue(self, job: Job) -> None:
         if job.id not in self._scheduler:
@@ -277,9 +324,12 @@ class Runner:
 
     async def _assign(self, waiting: Waiting, worker: WorkerId) -> None:
         """The job runs on the worker, unless it was cancelled meanwhile, or may not be drawn any more."""
+        if waiting.job in self._unordered:
+            await self._fleet.dispatch(worker, Attempt(waiting.job, 1, self._unordered[waiting.job].request))
+            return
         run = self._runs[waiting.job] = _Run(waiting, worker)
         job = await self._jobs.start(waiting.job)
-        objection = "" if job is None else await self._gate.objection(job)
+        objection = "" if job is None else await self._gate.objection(job, await self._outbox.now(job))
         if job is not None and objection:
             del self._runs[waiting.job]
             await self._fail(job, objection, None)
@@ -298,6 +348,13 @@ class Runner:
 
     async def _on_event(self, event: Event) -> None:
         """Takes note and returns at once; an event of an attempt that is not the running one counts for nothing."""
+        drawing = self._unordered.get(event.job)
+        if drawing is not None:
+            if not isinstance(event, Stepped):
+                drawing.end = event
+                drawing.ended.set()
+                self._wake.set()
+            return
         run = self._runs.get(event.job)
         if run is None or run.job is None or run.job.attempt != event.attempt:
             log.debug("an event of an attempt that is over: %s", event)

@@ -24,8 +24,11 @@ FOR_OWNERS = (
     *("engine/__main__", "engine/builtin", "engine/adapters/bench", "engine/adapters/soak", "engine/pipeline/load"),
     *("engine/infotext/write", "engine/sheet", "bot/store/backup", "bot/store/integrity", "bot/store/lock"),
     *("bot/store/models", "bot/store/files", "bot/store/open", "bot/store/schema", "bot/importing/drop_page"),
+    *("bot/store/holdings", "bot/store/legible", "bot/store/tombstones", "bot/orders/screen"),
+    "engine/pipeline/safety",
 )
 ONLY_SENTENCES = (  # beside sentences these hold names, which only look like parts of one
+    *("bot/orders/intake", "bot/store/intake"),
     *("bot/orders/governing", "bot/orders/models", "bot/orders/oversight", "bot/orders/stock", "bot/store/stock"),
     *("bot/orders/rights", "bot/importing/network", "bot/importing/values", "bot/importing/drop"),
     *("engine/adapters/claims", "engine/adapters/naming", "engine/infotext/names", "engine/infotext/grammar"),

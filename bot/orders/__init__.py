@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from .browsing import Change, Details, Gallery, Sample, Show, Wish
+from .content import Content, SettingsOf
 from .desk import Line, Orders
 from .errors import (
     Barred,
     CellUnknown,
     Closing,
+    ContentRefused,
     Forbidden,
     JobUnknown,
     NameTaken,
     NotInMix,
     OrderError,
+    PlaceFull,
     QueueFull,
     QuotaSpent,
     ReportUnknown,
@@ -29,7 +32,9 @@ from .judging import Judging
 from .models import BaseModel, Models
 from .moderation import Moderation, NotBarred
 from .oversight import AuditPage, Oversight, Overview
+from .privacy import Export, Privacy
 from .replay import Replay
+from .screen import Words
 from .settings import InForce, Level, Settings
 from .shelf import Sharing, Shelf
 from .shown import shown_to
@@ -40,6 +45,7 @@ from .values import (
     Bounds,
     CatalogEntry,
     Credit,
+    Holdings,
     Job,
     JobState,
     Order,
@@ -47,6 +53,7 @@ from .values import (
     Press,
     Price,
     Queue,
+    Shared,
     StoredPicture,
     Ticket,
     Triggers,
@@ -65,11 +72,15 @@ __all__ = [
     "CellUnknown",
     "Change",
     "Closing",
+    "Content",
+    "ContentRefused",
+    "Export",
     "Credit",
     "Details",
     "Forbidden",
     "Gallery",
     "Gate",
+    "Holdings",
     "Held",
     "InForce",
     "Job",
@@ -92,12 +103,16 @@ __all__ = [
     "Placed",
     "Press",
     "Price",
+    "Privacy",
     "Queue",
+    "PlaceFull",
     "QueueFull",
     "QuotaSpent",
     "Replay",
     "ReportUnknown",
     "Rule",
+    "SettingsOf",
+    "Shared",
     "Sample",
     "Sharing",
     "Shelf",
@@ -117,6 +132,7 @@ __all__ = [
     "TooOften",
     "Triggers",
     "Who",
+    "Words",
     "Wish",
     "Worker",
     "shown_to",

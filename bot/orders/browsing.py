@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from .values import CatalogEntry, Triggers
+
+if TYPE_CHECKING:
+    from .additions import Origin
 
 
 class Show(StrEnum):
@@ -73,13 +76,16 @@ class Gallery:
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """One entry as one person may see it. `origin`: what it was forked from, where that is still there for them."""
+    """One entry as one person may see it. `origin`: what it was forked from, where that is still there for them;
+    `come_from`: where its file came from, None for one that comes with the bot.
+    """
 
     entry: CatalogEntry
     samples: tuple[Sample, ...]
     origin: CatalogEntry | None
     favourite: bool
     mine: bool
+    come_from: Origin | None = None
 
 
 class Change(TypedDict, total=False):

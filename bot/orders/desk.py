@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from engine import AdapterUse, ImageUnreadable, Reading, Request
 
 from .adapters import Adapters
+from .door import Door
 from .errors import CellUnknown, Closing, JobUnknown, NotInMix, StorageError, StorageFull, TooLate
 from .gate import Gate
 from .governing import SettingsDesk
@@ -62,6 +63,7 @@ class Orders:
         self._line = line
         self._bounds = bounds or Bounds()
         self._settings = settings
+        self._door = Door(self._bounds)
         self._cells = cells
         self._closed = ""  # why nothing new is taken
 
@@ -91,11 +93,13 @@ class Orders:
             raise Closing(self._closed)
         if self.room() < LEAST_ROOM:
             raise StorageFull("The disk of the bot is almost full, so nothing new is drawn until its owner makes room.")
-        request, entries = await self._resolved(order.request, order.who)
-        order, bounds = replace(order, request=request), await self._bounds_of(order.who)
-        charge = self._line.price(request)
-        entry_ids = {entry.id for entry in entries}
-        job = await self._store.jobs.record(order, bounds, charge=charge, entry_ids=entry_ids)
+        with self._door.taking(order.who.guild_id):
+            request, entries = await self._resolved(order.request, order.who)
+            order, bounds = replace(order, request=request), await self._bounds_of(order.who)
+            charge = self._line.price(request)
+            entry_ids = {entry.id for entry in entries}
+            mature = await self._gate.content.mature(request, entries)
+            job = await self._store.jobs.record(order, bounds, charge=charge, entry_ids=entry_ids, mature=mature)
         advice = filter(None, (_advice(request, entry) for entry in entries))
         notes = (*job.request.notes, *advice)
         return replace(self._line.ticket(job), notes=notes, left=await self._left(order.who))
@@ -167,6 +171,10 @@ class Orders:
         if job is None or job.order.who.member_id != who.member_id:
             raise _unknown()
         return job
+
+    async def withheld(self, job: Job, who: Who) -> str:
+        """Why the pictures of one's own job are not shown in the place one is in now; "" where they are."""
+        return await self._gate.withheld(job, who)
 
     async def queue(self, who: Who) -> Queue:
         """The line as it is now, with one's own unfinished jobs."""

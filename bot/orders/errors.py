@@ -1,7 +1,8 @@
 """What an order can be refused for, as a tree. `str(error)` is a sentence a member can read and act on.
 
     OrderError
-    ├── QueueFull       the member, the server or the bot has as many unfinished jobs as may be
+    ├── QueueFull       the member has as many unfinished jobs as may be
+    │   └── PlaceFull       the server or the bot has
     ├── QuotaSpent      the member has ordered as many seconds of drawing today as they may
     ├── JobUnknown      no job of that id for this person: missing and forbidden read the same
     ├── TooLate         the job is past the point where it can be cancelled, a question answered or forgotten
@@ -11,7 +12,10 @@
     ├── Barred          the adapter was taken down here or everywhere, or is in quarantine
     ├── ReportUnknown   no report of that number for this person, or no ban of that name
     ├── TooOften        the member has done this as often as one may in a day
+    ├── ContentRefused  a word, an adapter or a picture that is not drawn or shown in this place
     ├── NameTaken       another adapter there is called so already
+    ├── ShelfFull       the member has added as many adapters as one person may
+    ├── Stopped         an import was stopped before it was done; nothing of it was kept
     ├── SettingRefused  a setting that cannot be, or that a wider level does not allow
     ├── Closing         the bot is ending or an admin has closed the line; nothing new is taken
     └── StorageError    what was asked could not be written down, and nothing of it was
@@ -29,7 +33,11 @@ class OrderError(Exception):
 
 
 class QueueFull(OrderError):
-    """The member, the server or the bot has as many unfinished jobs as may be."""
+    """The member has as many unfinished jobs as may be."""
+
+
+class PlaceFull(QueueFull):
+    """The server or the bot has as many unfinished jobs as may be."""
 
 
 class QuotaSpent(OrderError):
@@ -68,8 +76,20 @@ class TooOften(OrderError):
     """The member has done this as often as one may in a day."""
 
 
+class ContentRefused(OrderError):
+    """A word, an adapter or a picture that is not drawn or shown in this place."""
+
+
 class NameTaken(OrderError):
     """Another adapter there is called so already."""
+
+
+class ShelfFull(OrderError):
+    """The member has added as many adapters as one person may."""
+
+
+class Stopped(OrderError):
+    """An import was stopped before it was done."""
 
 
 class SettingRefused(OrderError):

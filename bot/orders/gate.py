@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from engine import AdapterError, Request
+from engine import AdapterError, AdapterUse, Request
 
+from .content import Content
 from .errors import OrderError, StorageError
 from .values import CatalogEntry, Job, Who
 
@@ -26,9 +27,10 @@ class Rule(Protocol):
 class Gate:
     """Every rule has to let a request pass; the first that does not says why."""
 
-    def __init__(self, store: Store, rules: Iterable[Rule] = ()) -> None:
+    def __init__(self, store: Store, rules: Iterable[Rule] = (), *, content: Content | None = None) -> None:
         self._catalog = store.catalog
-        self._rules = tuple(rules)
+        self.content = content or Content()
+        self._rules: tuple[Rule, ...] = (self.content, *rules)
 
     async def admit(self, request: Request, entries: Sequence[CatalogEntry], who: Who) -> None:
         """Returns for a request that may be drawn with these entries. Raises OrderError or AdapterError."""
@@ -41,11 +43,8 @@ class Gate:
         Raises StorageError.
         """
         who = who or job.order.who
-        grid = job.request.grid
-        uses = (*job.request.adapters, *(grid.adapters if grid is not None else ()))
         entries = []
-        for use in uses:
-            entry = await self._catalog.find_file(who, use.sha256)
+        for use, entry in await self._found(job, who):
             if entry is None:
                 return f"{use.name} is no longer here for you, so this is not drawn. Order it again without it."
             entries.append(entry)
@@ -56,3 +55,19 @@ class Gate:
         except (OrderError, AdapterError) as objection:
             return str(objection)
         return ""
+
+    async def withheld(self, job: Job, who: Who, *, drawn: bool = False) -> str:
+        """Why the pictures of a job may not be shown to its member in the place `who` is in now; "" where they may.
+
+        `drawn`: they are shown for the first time. Raises StorageError.
+        """
+        if not job.mature:
+            return ""
+        entries = [entry for _, entry in await self._found(job, who) if entry is not None]
+        return await self.content.objection(entries, who, drawn=drawn)
+
+    async def _found(self, job: Job, who: Who) -> list[tuple[AdapterUse, CatalogEntry | None]]:
+        """Every adapter that the job asks for, and its entry as this person sees it."""
+        grid = job.request.grid
+        uses = (*job.request.adapters, *(grid.adapters if grid is not None else ()))
+        return [(use, await self._catalog.find_file(who, use.sha256)) for use in uses]

@@ -26,7 +26,7 @@ SAMPLES = 4
 MAX_WEIGHT = 10.0
 MAX_TAGS, MAX_WORDS = 12, 20
 LENGTHS: Mapping[str, int] = MappingProxyType(  # characters
-    {"name": 60, "alias": 60, "tag": 40, "trigger word": 100, "description": 1000, "credit": 100, "licence": 100}
+    {"name": 60, "alias": 60, "tag": 40, "trigger word": 100, "description": 1000, "credit": 100, "licence": 300}
 )
 _UNTAGGABLE = re.compile(r"[:<>]")  # what a tag of a prompt cannot hold in a name
 _SPAN = re.compile(r"\s*(-?\d*\.?\d+)?\s*(?:-|–|—|to|\.\.|\s)\s*(-?\d*\.?\d+)?\s*", re.IGNORECASE)
@@ -47,6 +47,7 @@ class Shelf:
         self._catalog = store.catalog
         self._entries = store.entries
         self._questions = store.questions
+        self._origins = store.origins
         self._adapters = Adapters(store.catalog)
 
     async def browse(self, who: Who, wish: Wish) -> tuple[str, Gallery]:
@@ -90,6 +91,7 @@ class Shelf:
             None if entry.forked_from is None else await self._catalog.find_id(who, entry.forked_from),
             favourite=await self._catalog.is_favourite(who, entry.id),
             mine=entry.owner_id == who.member_id,
+            come_from=await self._origins.of(entry.id),
         )
 
     async def own(self, who: Who, name: str) -> CatalogEntry:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from engine import AdapterInfo, Request
 
+from .errors import PlaceFull
+
 MANY_FAILURES, MANY_PEOPLE = 3, 2  # in 24 hours
 
 
@@ -81,6 +83,12 @@ class Bounds:
         given = (self.seconds, *self.role_seconds.values())
         return None if None in given else max(seconds for seconds in given if seconds is not None)
 
+    def require_room(self, here: int, everywhere: int) -> None:
+        """Returns where one more job fits beside the unfinished ones of its server and of all. Raises PlaceFull."""
+        for most, place, number in ((self.per_guild, "this server", here), (self.in_all, "this bot", everywhere)):
+            if most is not None and number >= most:
+                raise PlaceFull(f"{most} jobs of {place} are unfinished, the most there may be. Try again later.")
+
     def allowance(self, roles: frozenset[int]) -> float | None:
         """Seconds of drawing in a day for someone with these roles."""
         given = [self.role_seconds[role] for role in roles if role in self.role_seconds]
@@ -88,6 +96,14 @@ class Bounds:
         if len(limits) < len(given):
             return None
         return max(limits) if limits else self.seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Allotment:
+    """How much one member may have added: so many entries, and so many bytes of files."""
+
+    entries: int = 200
+    nbytes: int = 20_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +191,7 @@ class Job:
     sentence: str = ""  # why it failed, fit for a member
     message_id: int | None = None
     channel_id: int | None = None  # where message_id is
+    mature: bool = False  # not fit for everybody, by its words, its adapters, or the safety checker
     credits: tuple[Credit, ...] = ()  # of the adapters that it draws with
 
     @property
@@ -294,6 +311,28 @@ class CatalogEntry:
         if most is None:
             return f"{name} is at {weight:g}; at least {least:g} is recommended."
         return f"{name} is at {weight:g}; {least:g} to {most:g} is recommended."
+
+
+class Shared(StrEnum):
+    """What becomes of the adapters that somebody has shared, once the person is forgotten."""
+
+    REMOVED = "removed"
+    CREDITED = "credited"  # they stay where they are, nobody's, and their credit line with them
+    NAMELESS = "nameless"  # they stay, nobody's, without a credit line
+
+
+@dataclass(frozen=True, slots=True)
+class Holdings:
+    """How much the bot holds of one person. `credited` of the `shared` adapters have a credit line."""
+
+    jobs: int = 0
+    pictures: int = 0
+    private: int = 0
+    shared: int = 0
+    credited: int = 0
+    ratings: int = 0
+    favourites: int = 0
+    reports: int = 0
 
 
 def read_short_id(text: str) -> int | None:

@@ -23,7 +23,7 @@ from .errors import BackupUnusable
 from .integrity import check
 
 DATABASE, MANIFEST = "loraloom.db", "MANIFEST.json"
-FOLDERS = ("adapters", "pictures")
+FOLDERS = ("adapters", "pictures", "previews")
 FORMAT = 1
 KEPT = ("loraloom.lock", "forgotten.txt")  # of the folder that a restore replaces
 

@@ -52,7 +52,7 @@ class Catalog:
         self._previews = adapters.folder.parent / "previews"
         self._now = now
         self._search = Search(database)
-        self._keeping = asyncio.Lock()  # a file is kept before its entry is, and nothing sweeps it in between
+        self.keeping = asyncio.Lock()  # a file is kept before its entry is, and nothing sweeps it in between
 
     # one entry
 
@@ -102,6 +102,10 @@ class Catalog:
         wish = Wish(needle, family or "", mature=mature, private=private)
         found = await self._search.ids(visible_to(who), who, wish)
         return await self._in_order(found[:limit])
+
+    async def warm(self) -> None:
+        """Searches are quick from the first on."""
+        await self._search.warm()
 
     async def browse(self, who: Who, wish: Wish, number: int, size: int) -> Gallery:
         """One page of the visible entries that the wish finds; a page past the end is the last one."""
@@ -165,10 +169,10 @@ class Catalog:
         """
         info = await asyncio.to_thread(inspect_adapter, path)
         scope, replaced = scope_of(visibility, owner_id, guild_id), info.sha256
-        async with self._keeping:
+        async with self.keeping:
             await self._adapters.add(path, info.sha256)
             async with self._database.write() as session:
-                await session.merge(_file_row(info))
+                await session.merge(file_row(info))
                 row = await named_row(session, scope, name)
                 if row is None:
                     row = EntryRow(owner_id=owner_id, guild_id=guild_id, visibility=visibility, scope=scope, uses=0)
@@ -192,7 +196,7 @@ class Catalog:
 
         `among` are the only ones to look at, by hash. What is known of a file in quarantine is kept without it.
         """
-        async with self._keeping:
+        async with self.keeping:
             kept = await self._adapters.kept()
             idle = kept if among is None else kept.intersection(among)
             async with self._database.write() as session:
@@ -268,7 +272,8 @@ async def named_row(session: AsyncSession, scope: str, name: str) -> EntryRow | 
     return found
 
 
-def _file_row(info: AdapterInfo) -> FileRow:
+def file_row(info: AdapterInfo) -> FileRow:
+    """The value as a row."""
     kept = asdict(info) | {"ranks": list(info.ranks), "triggers": list(info.triggers)}
     return FileRow(more={name: kept.pop(name) for name in IN_MORE}, **kept)
 

@@ -41,7 +41,7 @@ class Entries:
                 return None
             for name in ("name", "alias"):
                 if change.get(name):
-                    await _require_free(session, row.scope, str(change.get(name)), row)
+                    await require_free(session, row.scope, str(change.get(name)), row)
             for name, value in change.items():
                 _set(row, name, value)
             await session.flush()
@@ -57,7 +57,7 @@ class Entries:
             guild_id = who.guild_id if visibility == GUILD else None
             scope = scope_of(visibility, who.member_id, guild_id)
             for name in filter(None, (row.name, row.alias)):
-                await _require_free(session, scope, name, row)
+                await require_free(session, scope, name, row)
             row.visibility, row.guild_id, row.scope = visibility, guild_id, scope
             await session.flush()
             return entry_of(row)
@@ -71,7 +71,7 @@ class Entries:
             if row is None:
                 return None
             original, scope = entry_of(row), scope_of(PRIVATE, who.member_id, None)
-            await _require_free(session, scope, name or row.name)
+            await require_free(session, scope, name or row.name)
             fork = EntryRow(owner_id=who.member_id, visibility=PRIVATE, scope=scope, sha256=row.sha256, uses=0)
             for column in _FORKED:
                 setattr(fork, column, getattr(row, column))
@@ -145,7 +145,7 @@ async def _called(session: AsyncSession, scope: str, name: str) -> EntryRow | No
     return row
 
 
-async def _require_free(session: AsyncSession, scope: str, name: str, row: EntryRow | None = None) -> None:
+async def require_free(session: AsyncSession, scope: str, name: str, row: EntryRow | None = None) -> None:
     """Returns where nothing but `row` is called so in the scope. Raises NameTaken."""
     where, folded = (EntryRow.scope == scope), name.casefold()
     called = select(EntryRow.id).where(where, or_(EntryRow.folded == folded, EntryRow.alias_folded == folded))

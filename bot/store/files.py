@@ -8,7 +8,7 @@ import io
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -37,6 +37,10 @@ class PictureFolder:
     async def prune(self, before: datetime) -> int:
         """No file was written before that time; gives how many went. Files that no row knows of go like the others."""
         return await asyncio.to_thread(self._prune, before.timestamp())
+
+    async def sweep(self, known: Collection[str]) -> int:
+        """Only files of these names are in the folder; gives how many others a crash had left."""
+        return await asyncio.to_thread(_sweep, self.folder.iterdir(), known)
 
     def _prune(self, before: float) -> int:
         gone = 0
@@ -101,6 +105,19 @@ class AdapterFolder:
         if written != sha256:
             path.unlink()
             raise OSError(f"{source} changed while it was copied: {written} instead of {sha256}")
+
+
+def _sweep(paths: Iterable[Path], known: Collection[str]) -> int:
+    strays = [path for path in paths if path.name not in known and path.is_file()]
+    for path in strays:
+        path.unlink()
+    return len(strays)
+
+
+def sweep_half_written(folder: Path) -> None:
+    """Nothing is in the folder, nor in the folders in it, of what `write_whole` had begun when the process died."""
+    for path in [*folder.glob(".*.part"), *folder.glob("*/.*.part")]:
+        path.unlink()
 
 
 def write_whole(path: Path, source: IO[bytes], *, mode: int = 0o644) -> None:

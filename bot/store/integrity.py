@@ -9,6 +9,7 @@ from pathlib import Path
 from alembic.script import ScriptDirectory
 
 from .errors import DatabaseBroken, DatabaseNewer
+from .legible import first_illegible
 from .migrate import MIGRATIONS
 
 HEADER = b"SQLite format 3\0"
@@ -54,12 +55,15 @@ def _examined(database: Path) -> str | None:
             tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
             rows = connection.execute("SELECT version_num FROM alembic_version") if "alembic_version" in tables else ()
             revision = next((str(row[0]) for row in rows), None)
+            illegible = first_illegible(connection) if faults == ["ok"] and strays is None else None
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # the latter for names that are no text any more
         raise DatabaseBroken(f"{database} cannot be read: {error}. {RESTORE}") from error
     if faults != ["ok"]:
         raise DatabaseBroken(f"{database} is damaged: {'; '.join(faults)}. {RESTORE}")
     if strays is not None:
         raise DatabaseBroken(f"{database} is damaged: a row of {strays[0]} points to nothing in {strays[2]}. {RESTORE}")
+    if illegible is not None:
+        raise DatabaseBroken(f"{database} is damaged: {illegible} cannot be read. {RESTORE}")
     if tables and revision is None and tables != {"alembic_version"}:
         raise DatabaseBroken(f"{database} holds tables that are not of Loraloom. {RESTORE}")
     return revision

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Update, func, select, update
+from sqlalchemy import ColumnElement, Update, case, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import undefer
 
@@ -53,6 +53,11 @@ class JobRows:
             job = self._job(row, row.image, row.mask)
             return replace(job, credits=await credits_of(session, job.request, job.order.who))
 
+    async def exists(self, job_id: str) -> bool:
+        """False once the job's member has been forgotten."""
+        async with self._database.read() as session:
+            return await session.scalar(select(JobRow.id).where(JobRow.id == job_id)) is not None
+
     async def unfinished(self, member_id: int) -> tuple[Job, ...]:
         """The member's jobs that have not come to an end, oldest first."""
         return await self._list(JobRow.member_id == member_id, JobRow.state.in_(UNFINISHED))
@@ -62,9 +67,10 @@ class JobRows:
         here = () if guild_id is None else (JobRow.guild_id == guild_id,)
         return await self._list(*here, JobRow.state.in_(UNFINISHED))
 
-    async def untold(self) -> tuple[Job, ...]:
-        """Every job whose member has not seen how it ends, oldest first: what a restart has to take up."""
-        return await self._list(JobRow.told.is_(False))
+    async def untold(self, member_id: int | None = None) -> tuple[Job, ...]:
+        """Every job, or every one of a member, who has not seen how it ends: what a restart takes up, oldest first."""
+        mine = () if member_id is None else (JobRow.member_id == member_id,)
+        return await self._list(JobRow.told.is_(False), *mine)
 
     async def history(self, member_id: int, number: int, size: int) -> Page:
         """What the member has not deleted."""
@@ -90,7 +96,13 @@ class JobRows:
     # from received to queued
 
     async def record(
-        self, order: Order, bounds: Bounds | None = None, *, charge: float = 0.0, entry_ids: Collection[int] = ()
+        self,
+        order: Order,
+        bounds: Bounds | None = None,
+        *,
+        charge: float = 0.0,
+        entry_ids: Collection[int] = (),
+        mature: bool = False,
     ) -> Job:
         """The order is a job row, charged to its member, and the catalog entries are counted as used, all or nothing.
 
@@ -102,11 +114,10 @@ class JobRows:
             if row is not None:
                 return self._job(row, row.image, row.mask)
             await self._admit(session, order.who, bounds or Bounds(), charge)
-            session.add(row := _row(order, charge, self._now()))
+            session.add(row := _row(order, charge, self._now(), mature))
             used = update(EntryRow).where(EntryRow.id.in_(entry_ids)).values(uses=EntryRow.uses + 1)
             await session.execute(used)
             await session.flush()
-            await session.refresh(row)
             return self._job(row, order.request.image, order.request.mask)
 
     async def spent(self, member_id: int) -> float:
@@ -116,14 +127,15 @@ class JobRows:
 
     async def _admit(self, session: AsyncSession, who: Who, bounds: Bounds, charge: float) -> None:
         """Returns when one more job fits the bounds."""
-        if await _num_unfinished(session, JobRow.member_id == who.member_id) >= bounds.per_member:
+        mine, theirs = JobRow.member_id == who.member_id, JobRow.guild_id == who.guild_id
+        own, here = func.count().filter(mine), func.count().filter(theirs)
+        unfinished = select(own, here, func.count()).where(JobRow.state.in_(UNFINISHED))
+        num_own, num_here, num_everywhere = (await session.execute(unfinished)).one()
+        if num_own >= bounds.per_member:
             raise QueueFull(
                 f"You have {bounds.per_member} unfinished jobs, the most one person may have. Wait or cancel one."
             )
-        here = JobRow.guild_id == who.guild_id
-        for most, place, where in ((bounds.per_guild, "this server", (here,)), (bounds.in_all, "this bot", ())):
-            if most is not None and await _num_unfinished(session, *where) >= most:
-                raise QueueFull(f"{most} jobs of {place} are unfinished, the most there may be. Try again later.")
+        bounds.require_room(num_here, num_everywhere)
         allowance = bounds.allowance(who.roles)
         left = None if allowance is None else allowance - await self._spent(session, who.member_id)
         if left is not None and charge > left:
@@ -138,27 +150,28 @@ class JobRows:
 
     async def acked(self, job_id: str, channel_id: int, message_id: int | None) -> None:
         """The job's message is known, unless the result was posted meanwhile; a job only received is now acked."""
-        where = {"message_channel_id": channel_id, "message_id": message_id}
+        known = {} if message_id is None else {"message_channel_id": channel_id, "message_id": message_id}
+        state = case((JobRow.state == S.RECEIVED, S.ACKED), else_=JobRow.state)
         async with self._database.write() as session:
             not_posted = (JobRow.id == job_id, JobRow.state != S.POSTED)
-            await session.execute(update(JobRow).where(*not_posted).values(**where, updated_at=self._now()))
-            received = (JobRow.id == job_id, JobRow.state == S.RECEIVED)
-            await session.execute(update(JobRow).where(*received).values(state=S.ACKED))
+            await session.execute(
+                update(JobRow).where(*not_posted).values(state=state, updated_at=self._now(), **known)
+            )
 
     async def unanswered(self, job_id: str) -> bool:
         """A job that Discord would not let us answer for never runs: its member has read that nothing came of it."""
         values = {"told": True, "sentence": "The answer came too late.", "charge": 0.0}
         return await self._finish(job_id, (S.RECEIVED,), S.CANCELLED, **values)
 
-    async def queue(self, job_id: str) -> bool:
-        return await self._move(job_id, (S.RECEIVED, S.ACKED), S.QUEUED)
+    async def queue(self, job_id: str) -> Job | None:
+        """The job is in line; None when it was already, or is past it."""
+        return await self._moved_job(job_id, (S.RECEIVED, S.ACKED), S.QUEUED)
 
     # running
 
     async def start(self, job_id: str) -> Job | None:
         """The job runs as its next attempt. None when it is not queued any more."""
-        started = await self._move(job_id, (S.QUEUED,), S.RUNNING, attempt=JobRow.attempt + 1)
-        return await self.get(job_id) if started else None
+        return await self._moved_job(job_id, (S.QUEUED,), S.RUNNING, attempt=JobRow.attempt + 1)
 
     async def requeue(self, job_id: str, attempt: int, *, lost: bool) -> bool:
         """The running attempt is over and the job queued again; `lost` counts against it."""
@@ -168,19 +181,25 @@ class JobRows:
     async def rendered(self, job: Job, result: Result) -> bool:
         """The pictures of the running attempt are on disk and in the row, and the request is complete."""
         files = await self._pictures.write(job.id, job.attempt, result.pictures)
-        values = {
+        values: dict[str, Any] = {
             "request": to_json(result.request),
             "report": _report(job.request, result),
             "seconds": result.seconds,
             "charge": result.seconds,
         }
-        async with self._database.write() as session:
-            moved = await self._moved(session, job.id, (S.RUNNING,), S.RENDERED, attempt_was=job.attempt, **values)
-            if moved:
-                session.add_all(_picture_row(job.id, file) for file in files)
-        if not moved:
-            await self._pictures.remove(file.path.name for file in files)
-        return moved
+        if any(picture.flagged for picture in result.pictures):
+            values["mature"] = True
+        kept = False
+        try:
+            async with self._database.write() as session:
+                moved = await self._moved(session, job.id, (S.RUNNING,), S.RENDERED, attempt_was=job.attempt, **values)
+                if moved:
+                    session.add_all(_picture_row(job.id, file) for file in files)
+            kept = moved
+        finally:
+            if not kept:
+                await self._pictures.remove(file.path.name for file in files)
+        return kept
 
     # to the end
 
@@ -195,6 +214,10 @@ class JobRows:
     async def dead(self, job_id: str, sentence: str) -> bool:
         """The job is given up, drawn or not; its member is still to be told."""
         return await self._finish(job_id, UNFINISHED, S.DEAD, sentence=sentence, charge=0.0)
+
+    async def withheld(self, job_id: str, sentence: str) -> bool:
+        """The job was drawn, and is not shown where it was ordered; it costs what it took, and /history keeps it."""
+        return await self._finish(job_id, (S.RENDERED, S.POSTING), S.DEAD, sentence=sentence)
 
     async def failed(self, job_id: str, attempt: int | None, sentence: str) -> bool:
         """`attempt` None: whichever is the last."""
@@ -223,12 +246,26 @@ class JobRows:
             await session.execute(_without_image(JobRow.finished_at < before))
         return await self._pictures.prune(before)
 
+    async def sweep(self) -> int:
+        """No picture is on the disk that no row knows of: what a crash left; gives how many there were."""
+        async with self._database.read() as session:
+            known = set(await session.scalars(select(PictureRow.file).where(PictureRow.deleted.is_(False))))
+        return await self._pictures.sweep(known)
+
     async def _finish(self, job_id: str, was: Collection[JobState], state: JobState, **values: Any) -> bool:
         return await self._move(job_id, was, state, finished_at=self._now(), **values)
 
     async def _move(self, job_id: str, was: Collection[JobState], state: JobState, **values: Any) -> bool:
         async with self._database.write() as session:
             return await self._moved(session, job_id, was, state, **values)
+
+    async def _moved_job(self, job_id: str, was: Collection[JobState], state: JobState, **values: Any) -> Job | None:
+        """The job as it is after the move, or None when it was in none of these states."""
+        async with self._database.write() as session:
+            if not await self._moved(session, job_id, was, state, **values):
+                return None
+            row = await session.get_one(JobRow, job_id, options=_SENT)
+            return self._job(row, row.image, row.mask)
 
     async def _moved(
         self,
@@ -263,7 +300,8 @@ class JobRows:
             parent_id=row.parent_id,
         )
         request = from_json(row.request, image, mask)
-        order = Order(row.interaction_id, row.application_id, row.token, row.asked_at, who, request, row.parent_job)
+        asked_at = row.asked_at.astimezone(UTC)  # as it comes back from the database
+        order = Order(row.interaction_id, row.application_id, row.token, asked_at, who, request, row.parent_job)
         return Job(
             id=row.id,
             state=row.state,
@@ -277,6 +315,7 @@ class JobRows:
             sentence=row.sentence,
             message_id=row.message_id,
             channel_id=row.message_channel_id,
+            mature=row.mature,
         )
 
     def _picture(self, row: PictureRow) -> StoredPicture:
@@ -297,12 +336,7 @@ def _without_image(*where: ColumnElement[bool]) -> Update:
     return update(JobRow).where(*where, JobRow.image.is_not(None)).values(image=b"", mask=None)
 
 
-async def _num_unfinished(session: AsyncSession, *where: ColumnElement[bool]) -> int:
-    unfinished = select(func.count()).select_from(JobRow).where(JobRow.state.in_(UNFINISHED), *where)
-    return await session.scalar(unfinished) or 0
-
-
-def _row(order: Order, charge: float, now: datetime) -> JobRow:
+def _row(order: Order, charge: float, now: datetime, mature: bool) -> JobRow:
     job_id = _base36(order.interaction_id)
     return JobRow(
         id=job_id,
@@ -328,9 +362,15 @@ def _row(order: Order, charge: float, now: datetime) -> JobRow:
         report=[],
         locale=order.who.locale,
         adult=order.who.adult,
+        mature=mature,
         asked_at=order.created_at,
         created_at=now,
         updated_at=now,
+        message_id=None,
+        message_channel_id=None,
+        seconds=None,
+        finished_at=None,
+        pictures=[],
     )
 
 

@@ -18,13 +18,17 @@ from .audit import Audit
 from .backup import copy_database
 from .catalog import EVERYONE, Catalog
 from .database import Database, database_url
+from .drawings import Drawings
 from .entries import Entries
-from .files import AdapterFolder, PictureFolder
+from .files import AdapterFolder, PictureFolder, sweep_half_written
+from .holdings import People
+from .intake import IntakeRows
 from .integrity import check, newest
 from .jobs import JobRows, utc_now
 from .judging import Judging
 from .lock import locked
 from .migrate import upgrade
+from .origins import Origins
 from .questions import Questions
 from .running import Running
 from .samples import SampleFolder
@@ -39,6 +43,8 @@ BUILTIN_WORDS = {  # what the built-in adapters do, and under which tags they ar
     "light": ("Warm light from the left and long shadows. Mixes with ink.", ("lighting", "style")),
 }
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class Store:
@@ -50,6 +56,10 @@ class Store:
     audit: Audit
     questions: Questions
     judging: Judging
+    intake: IntakeRows
+    origins: Origins
+    drawings: Drawings
+    people: People
     running: Running
     settings: SettingsRows
     stock: StockRows
@@ -63,6 +73,11 @@ class Store:
     def room(self) -> int:
         """Bytes that are free on the disk of the data folder."""
         return shutil.disk_usage(self.adapters_folder).free
+
+    async def sweep(self) -> int:
+        """Nothing is on the disk of what a killed run had begun; gives how many files were. For the start alone."""
+        await asyncio.to_thread(sweep_half_written, self.adapters_folder)
+        return await self.jobs.sweep() + await self.catalog.sweep() + await self.drawings.sweep()
 
     async def adopt_builtins(self) -> None:
         """The engine's built-in adapters are in everyone's catalog, once each."""
@@ -81,34 +96,47 @@ async def open_store(
 ) -> AsyncIterator[Store]:
     """The store in the folder `data`, its database at the newest revision. None: `loraloom.db` in that folder.
 
-    Nobody else has the folder meanwhile. Raises DataFolderError: in use, damaged, or made by a newer Loraloom.
+    Nobody else has the folder meanwhile, nobody is in it who has asked to be forgotten, and no file that no row knows
+    of. Raises DataFolderError: in use, damaged, or made by a newer Loraloom.
     """
     with locked(data):
         file = data / "loraloom.db"
         if database is None:
             await _keep_before_upgrade(file)
         pictures, adapters = PictureFolder(data / "pictures"), AdapterFolder(data / "adapters")
+        previews = SampleFolder(data / "previews")
         url = database_url(database or file)
         await upgrade(url)
         connections = Database(url)
         try:
             jobs, catalog = JobRows(connections, pictures, now), Catalog(connections, adapters, now)
             audit, questions = Audit(connections, now), Questions(connections, now)
-            entries = Entries(connections, catalog, data / "previews", now)
+            entries = Entries(connections, catalog, previews.folder, now)
+            intake = IntakeRows(connections, catalog, adapters, previews, audit, now)
+            origins, drawings = Origins(connections, now), Drawings(connections, previews)
             settings, stock = SettingsRows(connections, audit, now), StockRows(connections, audit, now)
-            yield Store(
+            people = People(connections, data, pictures, adapters, catalog, settings, audit, now)
+            await people.catch_up()
+            store = Store(
                 jobs=jobs,
                 catalog=catalog,
                 entries=entries,
                 audit=audit,
                 questions=questions,
-                judging=Judging(connections, audit, SampleFolder(data / "previews"), pictures, now),
+                judging=Judging(connections, audit, previews, pictures, now),
+                intake=intake,
+                origins=origins,
+                drawings=drawings,
+                people=people,
                 running=Running(connections, now),
                 settings=settings,
                 stock=stock,
                 adapters_folder=adapters.folder,
                 connections=connections,
             )
+            if strays := await store.sweep():
+                log.info("Removed %d files that no row knows of; a crash had left them", strays)
+            yield store
         finally:
             await connections.aclose()
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import io
 import secrets
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
-from .files import write_whole
+from .files import sweep_half_written, write_whole
 
 
 class SampleFolder:
@@ -31,6 +31,16 @@ class SampleFolder:
         """No file of these names is in the folder."""
         await asyncio.to_thread(self._remove, tuple(names))
 
+    async def sweep(self, known: Collection[str]) -> int:
+        """Only these pictures are left; gives how many others were there. Nothing may be added meanwhile."""
+        return await asyncio.to_thread(self._sweep, frozenset(known))
+
     def _remove(self, names: tuple[str, ...]) -> None:
         for name in names:
             self.path(name).unlink(missing_ok=True)
+
+    def _sweep(self, known: frozenset[str]) -> int:
+        sweep_half_written(self.folder)
+        strays = [path.name for path in self.folder.glob("*.webp") if path.name not in known]
+        self._remove(tuple(strays))
+        return len(strays)

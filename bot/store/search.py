@@ -66,6 +66,12 @@ class Search:
         found = await asyncio.to_thread(answers, wish.needle, words)
         return [ids[place] for place in found]
 
+    async def warm(self) -> None:
+        """The words of every entry are known, so that the first search does not have to read them."""
+        before = self._commits
+        async with self._database.read() as session:
+            await self._known(session, list(await session.scalars(select(EntryRow.id))), before)
+
     async def _listed(self, visible: ColumnElement[bool], who: Who, wish: Wish, before: int) -> Listed:
         query = select(*(getattr(EntryRow, column) for column in Seen._fields)).where(visible)
         if wish.family:

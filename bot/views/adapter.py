@@ -14,6 +14,7 @@ from ..language import said, say, say_many
 from ..orders import CatalogEntry, Details, Triggers
 from ..replies import border
 from .cards import Card
+from .offers import origin_lines
 from .reviews import ReviewsButton
 from .text import code, safe, shortened, weight
 
@@ -123,7 +124,7 @@ def _said(details: Details) -> str:
         say("title"): "" if entry.info.title.casefold() == entry.name.casefold() else safe(entry.info.title, 200),
         say("also called"): code(entry.alias, 60) if entry.alias else "",
         say("made by"): safe(entry.maker, 100),
-        say("licence"): safe(entry.terms, 100),
+        say("licence"): safe(said(entry.terms), 300),
         say("forked from"): forked if origin is None else code(origin.name, 60),
         say("tags"): " ".join(f"#{safe(tag, 40)}" for tag in entry.tags),
         say("warning"): say("a real person") if entry.real_person else "",
@@ -138,7 +139,9 @@ def _said(details: Details) -> str:
             )
         ),
     }
-    return "\n".join([" · ".join(filter(None, head)), *filter(None, (safe(entry.description, 700),)), *_facts(facts)])
+    history = [] if details.come_from is None else origin_lines(details.come_from, mine=details.mine)
+    words = filter(None, (safe(entry.description, 700),))
+    return "\n".join([" · ".join(filter(None, head)), *words, *_facts(facts), *history])
 
 
 def _seen_by(details: Details) -> str:

@@ -8,14 +8,13 @@ import logging
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import aiohttp
 import discord
 
 from engine import Request
 
 from ..language import say
 from ..orders import Job, Order, Press, Ticket, Who
-from ..replies import PROVISIONAL
+from ..replies import DELETED, OUTAGES, PROVISIONAL
 from .cards import Card, note, queued
 
 if TYPE_CHECKING:
@@ -46,13 +45,13 @@ def who(interaction: Interaction) -> Who:
         roles=frozenset(role.id for role in getattr(interaction.user, "roles", ())),
         admin=in_guild and rights.manage_guild,
         owner=interaction.user.id in interaction.client.owners,
-        adult=_is_adult(interaction.channel),
+        adult=is_adult(interaction.channel),
         locale=interaction.locale.value,
         parent_id=interaction.channel.parent_id if isinstance(interaction.channel, discord.Thread) else None,
     )
 
 
-def _is_adult(channel: object) -> bool:
+def is_adult(channel: object) -> bool:
     """Whether Discord lets only adults into the channel; of a thread its parent says so. Unknown is no."""
     return isinstance(channel, _AGE_RESTRICTABLE) and channel.is_nsfw()
 
@@ -98,14 +97,47 @@ async def remove_message(interaction: Interaction, job: Job) -> None:
             await message.delete()
 
 
-async def _answer(interaction: Interaction, card: Card) -> int | None:
-    """The message that shows the card. None where Discord fails: it may be there all the same, and the job goes on."""
+async def acknowledge(interaction: Interaction) -> None:
+    """Discord was told that the press arrived, as far as one can tell: a lost reply takes nothing from its effect."""
     try:
-        if interaction.response.is_done():
-            return (await interaction.edit_original_response(view=card)).id
-        return (await interaction.response.send_message(view=card)).message_id
+        await interaction.response.defer()
     except discord.NotFound:
         raise
-    except (discord.HTTPException, aiohttp.ClientError, OSError) as error:
-        log.warning("Whether interaction %s was answered is unknown: %s", interaction.id, error)
+    except (discord.HTTPException, *OUTAGES) as error:
+        log.warning("Whether interaction %s was acknowledged is unknown: %s", interaction.id, error)
+
+
+async def _answer(interaction: Interaction, card: Card) -> int | None:
+    """The message that shows the card. None where nobody can tell: it may be there all the same, and the job goes on.
+
+    Raises discord.NotFound where Discord has no answer of ours, and takes none any more.
+    """
+    for again in (True, False):
+        try:
+            return await _sent(interaction, card)
+        except discord.NotFound:
+            raise
+        except (discord.HTTPException, *OUTAGES) as error:
+            log.info("Whether interaction %s was answered is unknown: %s", interaction.id, error)
+            if not again or not isinstance(error, OUTAGES):
+                break  # a lost reply is told apart from a lost answer by Discord's word on the second one
+    return await _original(interaction)
+
+
+async def _sent(interaction: Interaction, card: Card) -> int | None:
+    if interaction.response.is_done():
+        return (await interaction.edit_original_response(view=card)).id
+    return (await interaction.response.send_message(view=card)).message_id
+
+
+async def _original(interaction: Interaction) -> int | None:
+    """The answer that Discord has of ours, or None where it does not say."""
+    try:
+        return (await interaction.original_response()).id
+    except discord.NotFound as error:
+        if error.code != DELETED:
+            raise
+        return None
+    except (discord.HTTPException, *OUTAGES) as error:
+        log.warning("Nobody knows whether interaction %s was answered: %s", interaction.id, error)
         return None

@@ -59,7 +59,7 @@ def queued(ticket: Ticket) -> Card:
 
 def progress(job: Job, now: Progress, preview: discord.File | None) -> Card:
     """A job in the making, with the picture as it looks so far."""
-    picture = [] if preview is None else [ui.MediaGallery[Any](discord.MediaGalleryItem(preview))]
+    picture = [] if preview is None else [ui.MediaGallery[Any](discord.MediaGalleryItem(preview, spoiler=job.mature))]
     return Card(
         _text(say("Drawing, step {step} of {steps}", step=now.step, steps=now.steps)),
         *picture,
@@ -75,9 +75,8 @@ def unfinished(job: Job) -> Card:
 def finished(job: Job, files: Sequence[discord.File], *, mention: bool = False) -> Card:
     """The pictures and how to make them again. `mention` calls the one who asked, where the answer came too late."""
     head = [_text(f"<@{job.order.who.member_id}>")] if mention else []
-    gallery = (
-        ui.MediaGallery[Any](*(discord.MediaGalleryItem(file) for file in files)) if files else _text(f"-# {say(GONE)}")
-    )
+    shown = [discord.MediaGalleryItem(file, spoiler=job.mature) for file in files]
+    gallery = ui.MediaGallery[Any](*shown) if shown else _text(f"-# {say(GONE)}")
     weights = [Action.WEIGHTS] if job.request.adapters else []
     cell = [Action.CELL] if job.request.grid else []
     actions = [Action.AGAIN, Action.VARY, *weights, *cell, Action.DELETE]

@@ -46,7 +46,7 @@ async def _cell(interaction: Interaction, job_id: str) -> None:
 
 @deed(Action.DELETE)
 async def _delete(interaction: Interaction, job_id: str) -> None:
-    await interaction.response.defer()
+    await asking.acknowledge(interaction)
     job = await interaction.client.orders.delete(job_id, asking.who(interaction))
     if interaction.message is not None and interaction.message.flags.ephemeral:
         await interaction.edit_original_response(view=note(say("Deleted.")), attachments=[])
@@ -58,7 +58,7 @@ async def _delete(interaction: Interaction, job_id: str) -> None:
 
 @deed(Action.CANCEL)
 async def _cancel(interaction: Interaction, job_id: str) -> None:
-    await interaction.response.defer()
+    await asking.acknowledge(interaction)
     await interaction.client.orders.cancel(job_id, asking.who(interaction))
 
 

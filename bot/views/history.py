@@ -8,11 +8,11 @@ from typing import Any, Self
 import discord
 from discord import ButtonStyle, ui
 
-from ..language import say, unsaid
+from ..language import said, say, unsaid
 from ..orders import Job, JobState, Page
 from ..replies import border
 from . import asking, cards, pictures
-from .text import code, shortened
+from .text import code, safe, shortened
 
 PROMPT_SHOWN = 90
 _ENDS = {
@@ -66,7 +66,14 @@ class OpenJob(ui.DynamicItem[ui.Select[ui.LayoutView]], template=r"loom:open:(?P
     async def callback(self, interaction: discord.Interaction[Any]) -> None:
         async with border(interaction):
             await interaction.response.defer()  # sending pictures may take longer than Discord waits
-            job = await interaction.client.orders.open_job(self.item.values[0], asking.who(interaction))
+            orders, who = interaction.client.orders, asking.who(interaction)
+            job = await orders.open_job(self.item.values[0], who)
+            withheld = await orders.withheld(job, who) if job.pictures else ""
+            if withheld:
+                card = cards.note(safe(said(withheld), 500))
+                card.add_item(ui.ActionRow(TurnPage(self.page, say("Back"), "b")))
+                await interaction.edit_original_response(view=card, attachments=[])
+                return
 
             async def show(files: list[discord.File]) -> None:
                 card = _card(job, files)

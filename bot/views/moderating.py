@@ -150,4 +150,4 @@ def _label(verb: Verb) -> str:
 def _file(picture: Path | None) -> discord.File | None:
     if picture is None or not picture.is_file():
         return None
-    return discord.File(io.BytesIO(picture.read_bytes()), f"reported{picture.suffix}", spoiler=True)
+    return discord.File(io.BytesIO(picture.read_bytes()), filename=f"reported{picture.suffix}", spoiler=True)

@@ -67,4 +67,5 @@ def _kept(job: Job) -> list[StoredPicture]:
 
 def _file(job: Job, picture: StoredPicture, data: bytes, suffix: str) -> discord.File:
     about = shortened(job.request.prompt, 1000) or None
-    return discord.File(io.BytesIO(data), f"loraloom-{job.id}-{picture.index + 1}.{suffix}", description=about)
+    name = f"loraloom-{job.id}-{picture.index + 1}.{suffix}"
+    return discord.File(io.BytesIO(data), name, description=about, spoiler=job.mature)

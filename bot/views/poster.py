@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 
-import aiohttp
 import discord
 from discord.http import handle_message_parameters
 from discord.webhook.async_ import async_context
@@ -22,14 +21,15 @@ from engine import Progress
 from ..jobs.poster import Undeliverable, Unreachable
 from ..language import Languages
 from ..orders import Job
+from ..replies import DELETED, OUTAGES
 from . import cards, pictures
+from .asking import is_adult
 from .buttons import Action, JobButton
 
 log = logging.getLogger(__name__)
 
 TOKEN_LIFE = timedelta(minutes=14)  # of the 15 that Discord gives
 LOOKED_THROUGH = 100  # messages, the newest of the channel
-_OUTAGES = (aiohttp.ClientError, ConnectionError, TimeoutError, discord.DiscordServerError, discord.RateLimited)
 
 
 class DiscordPoster:
@@ -39,15 +39,39 @@ class DiscordPoster:
         self._bot = bot
         self._languages = languages or Languages()
 
+    async def adult(self, job: Job) -> bool:
+        who = job.order.who
+        channel = self._bot.get_channel(who.channel_id)
+        if channel is None and who.parent_id is not None:  # a thread that was archived meanwhile
+            channel = self._bot.get_channel(who.parent_id)
+        return is_adult(channel)
+
+    async def answered(self, job: Job) -> bool:
+        if not _fresh(job):
+            return True
+        webhook = discord.Webhook.partial(job.order.application_id, job.order.token, client=self._bot)
+        with _translated(), contextlib.suppress(discord.Forbidden):
+            try:
+                await async_context.get().get_original_interaction_response(
+                    webhook.id, job.order.token, session=webhook.session
+                )
+            except discord.NotFound as error:
+                return error.code == DELETED
+            except discord.HTTPException as error:
+                if error.status != 401:  # the token is over, which says nothing
+                    raise
+        return True
+
     async def progress(self, job: Job, progress: Progress) -> None:
         if not _fresh(job):
             return
         await self._languages.speak_to(job.order.who)
-        preview = cards.preview_file(progress.preview)
+        fit = not job.mature or await self.adult(job)
+        preview = cards.preview_file(progress.preview if fit else None)
         card = cards.progress(job, progress, preview)
         try:
             await self._edit(job, card, [preview] if preview else [])
-        except (_Expired, Unreachable, discord.HTTPException, *_OUTAGES) as error:
+        except (_Expired, Unreachable, discord.HTTPException, *OUTAGES) as error:
             log.debug("Progress of job %s not shown: %s", job.id, error)
 
     async def post(self, job: Job, nonce: str) -> tuple[int, int]:
@@ -63,10 +87,10 @@ class DiscordPoster:
             if _fresh(job):
                 with contextlib.suppress(_Expired):
                     return await pictures.sent(job, edit)
-            shown = await self._found(job)
+            shown, stale = await self._found(job)
             if shown is None:
                 shown = await pictures.sent(job, send)
-            await self._tidy(job, shown[1])
+            await self._tidy(job, stale, shown[1])
             return shown
 
     async def close(self, job: Job) -> None:
@@ -76,10 +100,10 @@ class DiscordPoster:
                 with contextlib.suppress(_Expired):
                     await self._edit(job, cards.closed(job), [])
                     return
-            shown = await self._found(job)
+            shown, stale = await self._found(job)
             if shown is None:
                 shown = await self._send(job, cards.closed(job, mention=True), [], job.nonce)
-            await self._tidy(job, shown[1])
+            await self._tidy(job, stale, shown[1])
 
     async def _edit(self, job: Job, card: cards.Card, files: Sequence[discord.File]) -> tuple[int, int]:
         """Interaction.edit_original_response from the row alone. (Webhook.edit_message would quote the "@original".)"""
@@ -106,21 +130,30 @@ class DiscordPoster:
         message = await self._channel(job).send(view=card, files=files, nonce=nonce, allowed_mentions=mentions)
         return message.channel.id, message.id
 
-    async def _tidy(self, job: Job, message_id: int) -> None:
+    async def _tidy(self, job: Job, stale: Iterable[int], message_id: int) -> None:
         """The first answer is gone where another message shows the end; it would say "queued" for ever."""
-        if job.message_id and job.message_id != message_id:
-            with contextlib.suppress(discord.HTTPException):
-                await self._channel(job).get_partial_message(job.message_id).delete()
+        for answer in {job.message_id or message_id, *stale} - {message_id}:
+            try:
+                await self._channel(job).get_partial_message(answer).delete()
+            except discord.DiscordServerError:
+                raise
+            except discord.HTTPException as error:
+                log.debug("The first answer of job %s stays: %s", job.id, error)
 
-    async def _found(self, job: Job) -> tuple[int, int] | None:
-        """The message that shows the job's end already, as far as the bot may look."""
-        asked, sign = discord.Object(job.order.interaction_id), JobButton(Action.AGAIN, job.id).custom_id
+    async def _found(self, job: Job) -> tuple[tuple[int, int] | None, list[int]]:
+        """The message that shows the job's end already, and those that promise it, as far as the bot may look."""
+        asked = discord.Object(job.order.interaction_id)
+        end, promise = (JobButton(action, job.id).custom_id for action in (Action.AGAIN, Action.CANCEL))
+        shown, stale = None, list[int]()
         with contextlib.suppress(discord.Forbidden, discord.NotFound):
             newest = self._channel(job).history(limit=LOOKED_THROUGH, after=asked, oldest_first=False)
             async for message in newest:
-                if message.author == self._bot.user and sign in cards.custom_ids(message.components):
-                    return message.channel.id, message.id
-        return None
+                signs = set(cards.custom_ids(message.components)) if message.author == self._bot.user else set()
+                if end in signs:
+                    shown = message.channel.id, message.id
+                elif promise in signs:
+                    stale.append(message.id)
+        return shown, stale
 
     def _channel(self, job: Job) -> discord.PartialMessageable:
         return self._bot.get_partial_messageable(job.order.who.channel_id, guild_id=job.order.who.guild_id)
@@ -139,7 +172,7 @@ def _translated() -> Iterator[None]:
     """Discord's errors in the runner's words: worth another try, or never to be taken."""
     try:
         yield
-    except _OUTAGES as error:
+    except OUTAGES as error:
         raise Unreachable(str(error)) from error
     except discord.HTTPException as error:
         if error.status in (401, 429):

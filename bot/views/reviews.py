@@ -89,7 +89,8 @@ def _files(page: ReviewPage) -> dict[int, discord.File]:
     found = {}
     for number, review in enumerate(page.reviews):
         if review.picture is not None and review.picture.is_file():
-            found[number] = discord.File(io.BytesIO(review.picture.read_bytes()), f"review-{number}.webp")
+            data = io.BytesIO(review.picture.read_bytes())
+            found[number] = discord.File(data, filename=f"review-{number}.webp")
     return found
 
 

@@ -47,7 +47,7 @@ def load_pipeline(source: str, device: torch.device, dtype: torch.dtype, *, cach
                 source,
                 cache_dir=cache,
                 local_files_only=path.is_dir(),
-                # SD 1.x brings a safety checker, which is not used here; SDXL knows none and takes no notice
+                # SD 1.x brings a safety checker, which .safety loads; SDXL knows none and takes no notice
                 safety_checker=None,
                 requires_safety_checker=False,
                 **options,

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from discord import app_commands
 
@@ -117,8 +118,22 @@ async def test_an_answer_that_discord_refuses_is_only_logged(
 ) -> None:
     async with world(tmp_path) as w:
         w.env.inject_error("POST", "/interactions/*", status=404, code=10062, times=None)
-        await w.alice.slash(w.channel, "lora info", name="nobody")
+        await w.alice.slash(w.channel, "lora info", adapter="nobody")
     assert "Could not answer" in caplog.text
+
+
+@pytest.mark.parametrize("failure", [aiohttp.ServerDisconnectedError(), ConnectionResetError(104, "reset")])
+async def test_an_outage_of_discord_is_no_defect_of_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, failure: Exception
+) -> None:
+    async def outage(*args: Any, **kwargs: Any) -> Any:
+        raise failure
+
+    async with world(tmp_path) as w:
+        monkeypatch.setattr(w.bot.orders, "queue", outage)
+        result = await w.alice.slash(w.channel, "queue")
+    assert "try again" in result.response.content
+    assert not [record for record in caplog.records if record.levelno == logging.ERROR]
 
 
 @pytest.mark.parametrize("kind", [EngineFault, OrderError])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import socket
 from collections.abc import AsyncIterator
@@ -15,6 +16,7 @@ import aiohttp
 
 from bot.config import BotConfig, Data
 from bot.sandbox import Sandbox, open_sandbox
+from engine import builtin_adapter
 from tests.fakes import FakeFleet, until
 
 
@@ -51,6 +53,32 @@ class Visitor:
             "kind": kind,
         }
         async with self.session.post("/api/action", json={**envelope, **body}, headers=self.headers) as answer:
+            result: dict[str, Any] = await answer.json()
+            return result
+
+    async def upload(self, name: str, data: bytes) -> dict[str, Any]:
+        """/lora add with a file, as the page sends it."""
+        async with self.session.get("/api/commands", headers=self.headers) as answer:
+            found = (await answer.json())["entries"]
+        entry = next(entry for entry in found if entry["path"] == ["lora", "add"])
+        self.sequence += 1
+        body = {
+            "protocol_version": 3,
+            "sequence": self.sequence,
+            "request_id": f"test-{self.sequence}",
+            "generation": self.state["context"]["generation"],
+            "bot_generation": self.state["botGeneration"],
+            "published_revision": self.state["publishedRevision"],
+            "kind": "run_command",
+            "command_id": entry["commandId"],
+            "path": ["lora", "add"],
+            "options": {"file": {"upload": 0}},
+            "schema_fingerprint": entry["schemaFingerprint"],
+        }
+        form = aiohttp.FormData()
+        form.add_field("payload", json.dumps(body), content_type="application/json")
+        form.add_field("file:file", data, filename=name, content_type="application/octet-stream")
+        async with self.session.post("/api/action", data=form, headers=self.headers) as answer:
             result: dict[str, Any] = await answer.json()
             return result
 
@@ -126,3 +154,13 @@ async def test_an_order_that_is_refused_is_answered_and_not_called_uncertain() -
         result = await visitor.imagine(" AND ".join("a" * 17))
         assert await visitor.sees("16 is the most")
         assert not result["uncertain"], result
+
+
+async def test_a_visitor_sends_an_adapter_and_sees_what_it_is(tmp_path: Path) -> None:
+    """The file of a built-in one, from the page's own upload to the card that asks."""
+    async with open_sandbox(BotConfig(), FakeFleet()) as sandbox, visited(sandbox) as visitor:
+        await visitor.look()
+        result = await visitor.upload("brush.safetensors", builtin_adapter("ink").read_bytes())
+        assert result["settlement"] == "settled", result
+        assert await visitor.sees("called here: `brush`")
+        assert await visitor.sees("made for: `built-in`")

@@ -14,7 +14,7 @@ import simcord
 
 from bot import create_bot
 from bot.client import Bot
-from bot.config import BotConfig, Data
+from bot.config import BotConfig, Data, Imports
 from bot.orders import Job, JobState
 from tests.fakes import FakeFleet, until
 
@@ -35,6 +35,7 @@ class World:
     bob: simcord.MemberActor
     molly: simcord.MemberActor
     anna: simcord.MemberActor
+    imports: Imports
 
     async def job(self, job_id: str) -> Job:
         job = await self.bot.orders._store.jobs.get(job_id)
@@ -75,19 +76,20 @@ class World:
     async def restart(self) -> None:
         """The bot as another process would find things: a new bot on the same data folder."""
         await self.bot.close()
-        self.bot, self.fleet = _bot(self.data)
+        self.bot, self.fleet = _bot(self.data, self.imports)
         await self.env.restart_bot(self.bot)
         await self.bot.start_work()
 
 
-def _bot(data: Path) -> tuple[Bot, FakeFleet]:
+def _bot(data: Path, imports: Imports) -> tuple[Bot, FakeFleet]:
     fleet = FakeFleet()
-    return create_bot(BotConfig(data=Data(folder=data)), fleet, simulated=True), fleet
+    return create_bot(BotConfig(data=Data(folder=data), imports=imports), fleet, simulated=True), fleet
 
 
 @asynccontextmanager
-async def world(data: Path) -> AsyncIterator[World]:
-    bot, fleet = _bot(data)
+async def world(data: Path, imports: Imports | None = None) -> AsyncIterator[World]:
+    imports = imports or Imports()
+    bot, fleet = _bot(data, imports)
     async with simcord.run(bot, check_errors=False) as env:
         guild = env.create_guild()
         channel = guild.create_text_channel("pictures")
@@ -96,8 +98,10 @@ async def world(data: Path) -> AsyncIterator[World]:
         molly = guild.add_member(env.create_user("molly"), roles=[moderators])
         admins = guild.create_role("admins", permissions=discord.Permissions(manage_guild=True))
         anna = guild.add_member(env.create_user("anna"), roles=[admins])
+        for command in await bot.tree.fetch_commands():  # servers may show what they like: what refuses is the bot
+            guild.set_command_permissions(command, {guild.default_role: True})
         await bot.start_work()
-        here = World(env, bot, fleet, data, channel, alice, bob, molly, anna)
+        here = World(env, bot, fleet, data, channel, alice, bob, molly, anna, imports)
         try:
             yield here
         finally:

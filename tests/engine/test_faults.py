@@ -18,7 +18,7 @@ from engine import (
     EngineConfig,
     EngineError,
     EngineFault,
-    ModelNotFound,
+    ModelError,
     OutOfMemory,
     PictureBroken,
     Progress,
@@ -245,7 +245,7 @@ def test_where_no_base_model_can_be_loaded_any_more_only_a_new_process_helps(
     """A model that cannot be loaded is refused and the old one is back; without that one nothing can be drawn."""
     own = Renderer(EngineConfig(preview_every=0, models={"gone": str(tmp_path / "gone.safetensors")}))
     before = draw(own, FAST).pictures
-    with pytest.raises(ModelNotFound):
+    with pytest.raises(ModelError):
         draw(own, replace(FAST, model="gone"))
     assert draw(own, FAST).pictures == before
     monkeypatch.setattr(own, "_load", lambda name: doors.defect(torch.ones(1)))

@@ -77,6 +77,7 @@ class Gateway:
         self.sockets: list[Socket] = []
         self.closes: list[int | None] = []  # the code of every closed socket; None: torn down without one
         self.identifies = self.heartbeats = 0
+        self.mute = False  # until the next connection nothing is sent: a zombie
         self.violations: list[str] = []
         self._ready, self._changed = ready, changed
         self._sends: set[asyncio.Task[None]] = set()
@@ -137,6 +138,7 @@ class Gateway:
         assert isinstance(request.transport, asyncio.Transport)
         one = Socket(ws, request.transport, deflate)
         self.sockets.append(one)
+        self.mute = False
         watch = asyncio.create_task(self._watch(one))
         try:
             await one.send(HELLO, {"heartbeat_interval": int(self.heartbeat_interval * 1000), "_trace": ["wire"]})
@@ -166,7 +168,8 @@ class Gateway:
             one.beat = time.monotonic()
             self.heartbeats += 1
             await asyncio.sleep(0.01)  # as no network is faster; discord.py measures nonsense otherwise
-            await one.send(ACK)
+            if not self.mute:
+                await one.send(ACK)
         elif op == IDENTIFY:
             await self._identify(one, d)
         elif op == RESUME:
@@ -226,7 +229,7 @@ class Gateway:
     def _record(self, session: Session, event: str, data: Json) -> None:
         frame = {"s": len(session.events) + 1, "t": event, "d": data}
         session.events.append(frame)
-        if session.socket is not None:
+        if session.socket is not None and not self.mute:
             self._send(session.socket, frame)
 
     def _send(self, one: Socket, frame: Json) -> None:

@@ -22,29 +22,41 @@ preview_every = 0.2
 
 
 class BotProcess:
-    """`python -m bot run` with a data folder of its own; `log` is what it said."""
+    """`python -m bot run`, or another `command`, with a data folder of its own; `log` is what it said."""
 
-    def __init__(self, server: Server, folder: Path, command: Sequence[str] = COMMAND) -> None:
-        self._server, self._folder, self._command = server, folder, command
+    def __init__(
+        self, server: Server, folder: Path, *, command: Sequence[str] = COMMAND, configuration: str = CONFIG
+    ) -> None:
+        self._server, self._folder = server, folder
+        self._command, self._configuration = command, configuration
         self._process: asyncio.subprocess.Process | None = None
         server.notes[:] = [lambda: self.log[-4000:]]
 
-    async def start(self, timeout: float = 120.0) -> None:  # noqa: ASYNC109
-        """Starts it and waits until it is connected and has told Discord its commands."""
+    @property
+    def data(self) -> Path:
+        return self._folder / "data"
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    async def start(self, timeout: float = 120.0, **more: str) -> None:  # noqa: ASYNC109
+        """Starts it, with `more` in its environment, and waits until it is connected and Discord knows its commands."""
         config, log = self._folder / "config.toml", self._folder / "log.txt"
-        config.write_text(CONFIG, encoding="utf-8")
+        config.write_text(self._configuration, encoding="utf-8")
         clean = {key: value for key, value in os.environ.items() if not key.startswith("LORALOOM_")}
         own = {
             "LORALOOM_DISCORD_API": self._server.api,
             "LORALOOM_TOKEN": self._server.token,
             "LORALOOM_CONFIG": str(config),
-            "LORALOOM_DATA": str(self._folder / "data"),
+            "LORALOOM_DATA": str(self.data),
             "PYTHONUNBUFFERED": "1",
         }
         before = len(self._server.gateway.sessions)
         with log.open("ab") as out:
             self._process = await asyncio.create_subprocess_exec(
-                *self._command, cwd=ROOT, env=clean | own, stdout=out, stderr=out
+                *self._command, cwd=ROOT, env=clean | own | more, stdout=out, stderr=out
             )
 
         def connected() -> bool:
@@ -63,6 +75,14 @@ class BotProcess:
     @property
     def log(self) -> str:
         return (self._folder / "log.txt").read_text(encoding="utf-8", errors="replace")
+
+    async def wait(self, timeout: float) -> int | None:  # noqa: ASYNC109
+        """Its exit status, or None when it still runs after so many seconds."""
+        assert self._process is not None
+        try:
+            return await asyncio.wait_for(self._process.wait(), timeout)
+        except TimeoutError:
+            return None
 
     async def end(self, how: signal.Signals = signal.SIGTERM, timeout: float = 20.0) -> int:  # noqa: ASYNC109
         """Sends it a signal, waits, and gives its exit status."""

@@ -211,7 +211,7 @@ async def test_a_job_of_a_killed_process_is_finished_once_by_the_next(
 @pytest.mark.skipif(sys.platform == "win32", reason="on Windows start.py begins it anew")
 async def test_a_graphics_card_that_breaks_costs_a_new_process_and_no_picture(server: Server, tmp_path: Path) -> None:
     """A sticky fault of CUDA at the fourth step: all is kept, the process begins anew, the picture comes once."""
-    process = BotProcess(server, tmp_path, BREAKING)
+    process = BotProcess(server, tmp_path, command=BREAKING)
     await process.start()
     interaction = await server.acknowledged(await server.slash("imagine", prompt=PROMPT, steps=8))
     message = await picture_for(server, interaction)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from discord.ext import commands
 
+from ...views.adding import ITEMS
 from .add import Add
 from .find import Find
 from .judge import Judge
@@ -20,4 +21,9 @@ class Lora(Find, Add, Share, Judge, commands.GroupCog, name="lora", description=
 
 
 async def setup(bot: Bot) -> None:
+    bot.add_dynamic_items(*ITEMS)
     await bot.add_cog(Lora())
+
+
+async def teardown(bot: Bot) -> None:
+    bot.remove_dynamic_items(*ITEMS)

@@ -180,6 +180,16 @@ async def test_an_order_whose_answer_may_have_arrived_is_drawn(tmp_path: Path) -
         assert w.channel.last_message.attachments
 
 
+async def test_an_order_that_discord_never_saw_answered_does_not_run(tmp_path: Path) -> None:
+    """Both tries fail, and Discord says that it has no answer: the member has read that nothing came of it."""
+    async with world(tmp_path) as w:
+        w.env.inject_error("POST", "/interactions/*", status=502, code=0, times=None)
+        w.env.inject_error("GET", "/webhooks/*", status=404, code=10015, times=None)
+        await w.alice.slash(w.channel, "imagine", prompt="x")
+        assert (await w.newest()).state is JobState.CANCELLED
+        assert w.fleet.attempts == []
+
+
 async def test_words_of_a_member_neither_mention_nor_link_nor_leave_their_block(tmp_path: Path) -> None:
     prompt = "```\n@everyone <@1> [free](https://evil.example) # big"
     async with world(tmp_path) as w:

@@ -169,7 +169,7 @@ async def test_info_tells_all_that_is_known_and_nobodys_id(tmp_path: Path) -> No
             assert words in said, words
         assert str(w.bob.id) not in repr(shown.response.message.components)
         assert [file.filename for file in shown.response.message.attachments] == ["sample-0.png"]
-        assert list(buttons(shown.response.message)) == ["Draw with it…", "Favourite", "Fork"]
+        assert list(buttons(shown.response.message)) == ["Draw with it…", "Favourite", "Fork", "Rate…", "Report…"]
         owned = await w.bob.slash(w.channel, "lora info", adapter="moss")
         assert "Edit…" in buttons(owned.response.message)
 
@@ -353,7 +353,7 @@ async def test_autocomplete_offers_of_the_base_and_tags_what_there_is(tmp_path: 
         await put(w, "moss", width=768, tags=("forest",))
         bases = await w.alice.autocomplete(w.channel, "lora browse", "base", "sd")
         assert [choice["value"] for choice in bases] == ["SD 1.5"]
-        tags = await w.alice.autocomplete(w.channel, "lora browse", "tag", "")
+        tags = await w.alice.autocomplete(w.channel, "lora browse", "tag", "for")
         assert [choice["value"] for choice in tags] == ["forest"]
         shown = await w.alice.slash(w.channel, "lora browse", base="sd 1.5", tag="#Forest")
         assert "`moss`" in texts(shown.response.message)

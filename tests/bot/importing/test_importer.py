@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import io
+import json
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ from bot.importing import (
     open_importer,
     parse_source,
 )
-from engine import AdapterInvalid
+from engine import AdapterInvalid, AdapterUnsupported, builtin_adapter
 
 from .conftest import HUB_SECRET, SECRET, Sites
 from .servers import Call, raw_server, tensor_hash
@@ -204,3 +205,15 @@ async def test_a_source_that_cannot_be_asked_is_no_removal(sites: Sites) -> None
     origin = await _origin(sites, "12345@67890")
     sites.civitai.refuse["/api/"] = [(403, {}, {})]
     assert isinstance(await sites.allowing().check(origin), Unknown)
+
+
+@pytest.mark.parametrize("length", [0x0180, 0x4B50, 0x5A50])
+async def test_a_header_s_length_may_begin_like_a_pickle_or_a_zip(sites: Sites, tmp_path: Path, length: int) -> None:
+    """0x80 begins a pickle, "PK" a zip: one file in 32 is of such a length, the built-in ink among them."""
+    header = json.dumps({"x": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}).encode()
+    odd = tmp_path / "odd"
+    odd.write_bytes(length.to_bytes(8, "little") + header.ljust(length) + b"\0\0\x80\x3f")
+    with pytest.raises(AdapterUnsupported):  # by the engine, which has read it; no kind of file that it is not
+        await sites.importer.from_upload(odd, "odd.safetensors")
+    fetched = await sites.importer.from_upload(builtin_adapter("ink"), "ink.safetensors")
+    assert fetched.info.family == "built-in"

@@ -374,6 +374,18 @@ async def test_a_restart_at_any_stop_ends_in_one_post(tmp_path: Path, state: str
         assert [(shown.id, len(shown.pictures)) for shown, _ in at.poster.posts] == [(job.id, 1)]
 
 
+async def test_an_order_whose_member_was_never_answered_does_not_run(tmp_path: Path) -> None:
+    """A process that died before its answer left Discord: the member has read that nothing came of it."""
+    async with bench(tmp_path) as at:
+        job = await at.store.jobs.record(order(), charge=9.0)
+        assert job is not None
+    async with bench(tmp_path, fleet=FakeFleet(auto=True), poster=FakePoster(unanswered=True)) as at:
+        await ended(at, job.id, JobState.CANCELLED)
+        assert (at.fleet.attempts, at.poster.posts, at.poster.closed) == ([], [], [])
+        assert await at.store.jobs.spent(job.order.who.member_id) == 0
+        assert await at.store.jobs.untold() == ()
+
+
 async def test_an_end_that_nobody_saw_is_shown_after_a_restart(tmp_path: Path) -> None:
     """A job that failed while Discord was away is closed by the next process, once."""
     async with bench(tmp_path) as at:

@@ -26,11 +26,18 @@ FILES = [
 ]
 ALLOWED = {  # text that is no language, or that members never read; each with its reason
     "bot/cogs/metadata.py": {"Read metadata": "a command's name, which the translator finds"},
+    "bot/cogs/report.py": {"Report": "the same"},
     "bot/cogs/options.py": {
         "sampler: DDIM, Euler a": "what is typed as an axis, and is read as it stands",
         "prompt: red, blue, green": "the same",
         "weight \ufffc: 0-1 [5]": "the same",
         "adapter: none, \ufffc": "the same",
+    },
+    "bot/views/attachments.py": {"Discord": "a name"},
+    "bot/views/offers.py": {
+        "/lora add source:\ufffc": "what is typed",
+        "upload": "an origin's key",
+        "watch folder": "the same",
     },
     "bot/views/lists.py": {"sha256": "what the field calls it", "AutoV3": "what the field calls it"},
     "bot/views/text.py": {"LRE RLE LRO RLO PDF LRI RLI FSI PDI": "classes of signs"},

@@ -238,3 +238,39 @@ async def test_a_full_disk_is_told_and_the_next_write_works(used: Path, database
     async with database.write() as session:
         await (await session.connection()).exec_driver_sql("PRAGMA max_page_count=1000000")
     await grow()
+
+
+async def test_what_a_crash_left_between_file_and_row_is_gone_after_the_next_start(used: Path) -> None:
+    """Half files and files that no row names go; everything that a row names stays."""
+    before = contents(used)
+    strays = [used / "pictures" / name for name in (".x1y2.part", "job-9-0.png")]
+    strays += [used / "adapters" / "ab" / name for name in (".x1y2.part", f"ab{'0' * 62}.safetensors")]
+    for stray in strays:
+        stray.parent.mkdir(exist_ok=True)
+        stray.write_bytes(b"left over")
+    async with open_store(None, used):
+        assert not [stray for stray in strays if stray.exists()]
+    assert contents(used) == before
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("request", "'{'"),
+        ("request", """'{"prompt": "x", "stebs": 20}'"""),
+        ("request", """CAST(x'7b22ff227d' AS TEXT)"""),
+        ("created_at", "'2026-11-28 17:5!'"),
+        ("state", "'quequed'"),
+        ("member_id", "'7x'"),
+    ],
+)
+async def test_a_whole_database_with_a_value_that_cannot_be_read_is_not_started_on(
+    used: Path, column: str, value: str
+) -> None:
+    """Else the start, or a member's history, would end in an error that nobody foresaw."""
+    with closing(sqlite3.connect(used / "loraloom.db")) as connection:
+        connection.execute(f"UPDATE jobs SET {column} = {value} WHERE rowid = 2")
+        connection.commit()
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    with pytest.raises(DatabaseBroken, match="restore FILE"):
+        check(used / "loraloom.db")

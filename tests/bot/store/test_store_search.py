@@ -95,6 +95,16 @@ async def test_what_a_search_remembers_ends_with_any_commit(store: Store, tmp_pa
     assert await store.catalog.search(HERE, "moss", None, 25) == ()
 
 
+async def test_a_warm_catalog_knows_every_word_and_tells_nobody_more(store: Store, tmp_path: Path) -> None:
+    """Also those of private entries, which are nobody else's to find for that."""
+    path = adapter_file(tmp_path / "own.safetensors")
+    own = await store.catalog.add(path, "own", visibility="private", owner_id=MEMBER)
+    await store.catalog.warm()
+    assert own.id in store.catalog._search._words
+    assert await store.catalog.search(who(7), "own", None, 25) == ()
+    assert len(await store.catalog.search(HERE, "own", None, 25)) == 1
+
+
 async def test_filters_and_orders_are_each_what_they_say(store: Store, tmp_path: Path) -> None:
     """Base, tag, mine, favourites; most used, newest, best rated, where many fours beat one five."""
     used = await put(store, tmp_path, "used", tags=("a",))

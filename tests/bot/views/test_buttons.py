@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
+import discord
 import pytest
 
 from bot.orders import JobState
@@ -96,6 +98,24 @@ async def test_cancel_ends_a_waiting_job_where_it_was_announced(tmp_path: Path) 
         assert (await w.ended(third.id)).state is JobState.CANCELLED
         assert "Cancelled" in texts(w.channel.last_message)
         assert len(w.fleet.attempts) == 2
+
+
+@pytest.mark.parametrize(("status", "code"), [(400, 40060), (500, 0)])
+async def test_a_press_whose_acknowledgement_is_in_doubt_still_cancels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int, code: int
+) -> None:
+    """Discord may have taken what it did not confirm; its member must not press again."""
+
+    async def failing(*args: object, **kwargs: object) -> None:
+        response = SimpleNamespace(status=status, reason="")
+        raise (discord.DiscordServerError if status == 500 else discord.HTTPException)(response, {"code": code})
+
+    async with world(tmp_path) as w:
+        await w.alice.slash(w.channel, "imagine", prompt="x")
+        job_id = await w.dispatched()
+        monkeypatch.setattr(discord.InteractionResponse, "defer", failing)
+        await w.alice.click(w.channel.last_message, label="Cancel")
+        assert (await w.ended(job_id)).state is JobState.CANCELLED
 
 
 async def test_cancel_ends_a_running_job(tmp_path: Path) -> None:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import discord
 import pytest
 from PIL import Image
+from sqlalchemy import update
 
 from bot.jobs import Undeliverable, Unreachable
 from bot.orders import Job, JobState
+from bot.store.models import JobRow
 from bot.views.pictures import webp
 from bot.views.poster import DiscordPoster
 from engine import Progress, read_picture
@@ -147,3 +151,73 @@ async def test_a_picture_is_made_small_enough_and_keeps_its_infotext(tmp_path: P
         assert small.size == (128, 128)
     request = read_picture(data).request
     assert (request.prompt, request.seed) == ("a réd flower", 7)
+
+
+async def test_whether_a_place_is_for_adults_is_asked_of_discord_as_it_is_now(tmp_path: Path) -> None:
+    """Of a thread its channel says so; a direct message and a place that is not known are for everybody."""
+    async with world(tmp_path) as w:
+        job = await w.drawn()
+        poster = DiscordPoster(w.bot)
+        channel = w.bot.get_channel(w.channel.id)
+        assert isinstance(channel, discord.TextChannel)
+        assert not await poster.adult(job)
+        channel.nsfw = True
+        assert await poster.adult(job)
+        thread = discord.Thread(guild=channel.guild, state=channel._state, data=_thread(channel))
+        channel.guild._add_thread(thread)
+        assert await poster.adult(_in(job, thread.id))
+        channel.nsfw = False
+        assert not await poster.adult(_in(job, thread.id))
+        assert not await poster.adult(_in(job, 1))
+
+
+def _in(job: Job, channel_id: int) -> Job:
+    who = replace(job.order.who, channel_id=channel_id)
+    return replace(job, order=replace(job.order, who=who))
+
+
+def _thread(channel: discord.TextChannel) -> Any:
+    archived = {"archived": False, "auto_archive_duration": 60, "archive_timestamp": "2026-01-01T00:00:00+00:00"}
+    return {
+        "id": "4242",
+        "parent_id": str(channel.id),
+        "owner_id": "1",
+        "name": "a thread",
+        "type": 11,
+        "message_count": 0,
+        "member_count": 1,
+        "thread_metadata": archived,
+    }
+
+
+async def test_an_answer_whose_id_was_never_learned_is_tidied_away_too(tmp_path: Path) -> None:
+    """The reply that named it was lost; its button tells whose promise it is."""
+    async with world(tmp_path) as w:
+        await w.alice.slash(w.channel, "imagine", prompt="x")
+        job_id = await w.dispatched()
+        async with w.bot.orders._store.connections.write() as session:
+            await session.execute(update(JobRow).values(message_id=None))
+        await w.env.advance_time(15 * 60)
+        await w.fleet.finish(job_id)
+        job = await w.ended(job_id)
+        assert [message.id for message in w.channel.history()] == [job.message_id]
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "answered"), [(404, 10015, False), (404, 10008, True), (401, 50027, True), (403, 50001, True)]
+)
+async def test_whether_an_order_was_answered_is_asked_of_discord(
+    tmp_path: Path, status: int, code: int, answered: bool
+) -> None:
+    """An interaction that Discord does not know had no answer; one whose message or token is gone may have had one."""
+    async with world(tmp_path) as w:
+        await w.alice.slash(w.channel, "imagine", prompt="x")
+        job = await w.job(await w.dispatched())
+        assert await DiscordPoster(w.bot).answered(job)
+        w.env.inject_error("GET", "/webhooks/*", status=status, code=code, times=1)
+        assert await DiscordPoster(w.bot).answered(job) is answered
+        w.env.inject_error("GET", "/webhooks/*", status=429, code=0, times=None)
+        with pytest.raises(Unreachable):
+            await DiscordPoster(w.bot).answered(job)
+        await w.env.advance_time(15 * 60)
+        assert await DiscordPoster(w.bot).answered(job)

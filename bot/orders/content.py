@@ -1,0 +1,114 @@
+"""What may be drawn and shown where: the words of a prompt, adapters not fit for everybody, adapters of real people.
+
+The same rules are asked when something is ordered, when it begins, and when it is shown, each time of the place as it
+is then: a channel may have ceased to be for adults while its picture was drawn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Protocol
+
+from engine import Request
+
+from .errors import ContentRefused
+from .screen import Finding, Words
+from .settings import Settings
+from .values import CatalogEntry, Who
+
+MINORS = "This is not drawn anywhere, for anybody: it puts minors together with sexual content."
+WITHHELD = (
+    "This was drawn, and it is not fit for everybody, so it is not shown here. /history opens it in an age-restricted "
+    "channel."
+)
+NOT_SHOWN = "This is not fit for everybody, so it is shown only in an age-restricted channel."
+REAL = "This came out not fit for everybody, and it shows a real person, so it is shown to nobody."
+OFF = "This is not fit for everybody, and such pictures are not shown here."
+
+
+class SettingsOf(Protocol):
+    """Where settings are kept."""
+
+    async def of(self, who: Who) -> Settings:
+        """What is in force for this person in this place, of all levels together."""
+        ...
+
+
+class Unset:
+    """Nobody has chosen anything."""
+
+    async def of(self, who: Who) -> Settings:
+        return Settings()
+
+
+class Content:
+    """A `Rule` of the gate. Where nobody chose, mature pictures are for age-restricted places, and real people off."""
+
+    def __init__(self, words: Words | None = None, settings: SettingsOf | None = None) -> None:
+        self._words = words or Words()
+        self._settings = settings or Unset()
+
+    async def __call__(self, request: Request, entries: Sequence[CatalogEntry], who: Who) -> None:
+        """Returns where this person may have this drawn in this place. Raises ContentRefused, which names the rule."""
+        settings = await self._settings.of(who)
+        nsfw = next((entry for entry in entries if entry.nsfw), None)
+        for prompt in _prompts(request):
+            found = await self._screened(prompt, mature=nsfw is not None)
+            if found is None:
+                continue
+            if found.rule in ("never", "minors"):
+                raise ContentRefused(MINORS)
+            if found.rule == "blocked":
+                raise ContentRefused(f"{found.word!r} is not drawn here; say it in other words.")
+            _require_mature(repr(found.word), settings, who)
+            _require_nobody(entries)
+        if nsfw is not None:
+            _require_mature(nsfw.public_name, settings, who)
+            _require_nobody(entries)
+        person = next((entry for entry in entries if entry.real_person), None)
+        if person is not None and not settings.real_people:
+            raise ContentRefused(f"{person.public_name} shows a real person; such adapters are not drawn with here.")
+
+    async def mature(self, request: Request, entries: Sequence[CatalogEntry]) -> bool:
+        """Whether what is drawn is not for everybody, as far as that can be told beforehand."""
+        if any(entry.nsfw for entry in entries):
+            return True
+        found = [await self._screened(prompt) for prompt in _prompts(request)]
+        return any(one is not None for one in found)
+
+    async def objection(self, entries: Sequence[CatalogEntry], who: Who, *, drawn: bool = False) -> str:
+        """Why a mature picture made with these may not be shown to this person in this place now; "" where it may.
+
+        `drawn`: it is shown for the first time.
+        """
+        if any(entry.real_person for entry in entries):
+            return REAL
+        if not who.adult:
+            return WITHHELD if drawn else NOT_SHOWN
+        return OFF if (await self._settings.of(who)).mature is False else ""
+
+    async def _screened(self, prompt: str, *, mature: bool = False) -> Finding | None:
+        return await asyncio.to_thread(self._words.screened, prompt, mature=mature)
+
+
+def _prompts(request: Request) -> Sequence[str]:
+    """Every text that says what to draw. What a negative prompt names is kept out, and is no reason to refuse."""
+    cells = () if request.grid is None else tuple(cell.prompt for cell in request.grid.cells(request))
+    return tuple(dict.fromkeys((request.prompt, *cells)))
+
+
+def _require_mature(what: str, settings: Settings, who: Who) -> None:
+    if settings.mature is False:
+        raise ContentRefused(f"{what} makes pictures that are not fit for everybody, and those are not made here.")
+    if not who.adult:
+        raise ContentRefused(
+            f"{what} makes pictures that are not fit for everybody; those are made in age-restricted channels only."
+        )
+
+
+def _require_nobody(entries: Sequence[CatalogEntry]) -> None:
+    person = next((entry for entry in entries if entry.real_person), None)
+    if person is not None:
+        name = person.public_name
+        raise ContentRefused(f"{name} shows a real person, who is drawn only so that it is for everybody.")
