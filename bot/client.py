@@ -19,12 +19,25 @@ from discord.ext import commands
 from engine import Fleet
 
 from .breaker import Breaker
+from .cogs.rights import declare_rights
 from .compose import Parts, open_parts
 from .config import BotConfig
 from .importing import DropServer
 from .jobs import Runner
 from .language import Languages, unsaid
-from .orders import Forbidden, Models, Orders, Oversight, Privacy, SettingsDesk, Shelf, Stock, Who
+from .orders import (
+    Forbidden,
+    Judging,
+    Models,
+    Moderation,
+    Orders,
+    Oversight,
+    Privacy,
+    SettingsDesk,
+    Shelf,
+    Stock,
+    Who,
+)
 from .orders.intake import Intake
 from .orders.rights import require_command
 from .replies import answer_error
@@ -48,11 +61,14 @@ EXTENSIONS = (
     "bot.cogs.lora",
     "bot.cogs.metadata",
     "bot.cogs.model",
+    "bot.cogs.moderate",
     "bot.cogs.privacy",
     "bot.cogs.queue",
-    "bot.views.adapter_deeds",
+    "bot.cogs.report",
     "bot.cogs.settings",
+    "bot.views.adapter_deeds",
     "bot.views.deeds",
+    "bot.views.judging",
 )
 
 
@@ -72,12 +88,16 @@ class Tree(app_commands.CommandTree["Bot"]):
     async def interaction_check(self, interaction: discord.Interaction[Any], /) -> bool:
         """Discord asks servers who may use what; here it is asked again, whatever they have answered."""
         await self.client.speak_to(interaction)
-        if interaction.type is discord.InteractionType.application_command and interaction.command is not None:
-            try:
-                require_command(asking.who(interaction), interaction.command.qualified_name)
-            except Forbidden as error:
+        if interaction.command is None:
+            return True
+        try:
+            require_command(asking.who(interaction), interaction.command.qualified_name)
+        except Forbidden as error:
+            if interaction.type is discord.InteractionType.autocomplete:
+                await interaction.response.autocomplete([])
+            else:
                 await answer_error(interaction, error)
-                return False
+            return False
         return True
 
     async def on_error(self, interaction: discord.Interaction[Any], error: app_commands.AppCommandError, /) -> None:
@@ -115,6 +135,14 @@ class Bot(commands.Bot):
     @property
     def orders(self) -> Orders:
         return self._opened.orders
+
+    @property
+    def judging(self) -> Judging:
+        return self._opened.judging
+
+    @property
+    def moderation(self) -> Moderation:
+        return self._opened.moderation
 
     @property
     def privacy(self) -> Privacy:
@@ -161,6 +189,7 @@ class Bot(commands.Bot):
         self.languages.choice = self._language
         for extension in EXTENSIONS:
             await self.load_extension(extension)
+        declare_rights(self.tree)
         self.owners |= await self._owners()
         await self.sync_if_changed()
         if not self.simulated:

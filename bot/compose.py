@@ -13,11 +13,26 @@ from typing import Any
 from engine import Fleet, LocalFleet, Scheduler
 
 from .config import BotConfig, ConfigError
-from .importing import DropServer, Importer, SourceMissing, WatchFolder, open_importer
+from .importing import DropServer, Importer, Preview, SourceMissing, WatchFolder, open_importer
+from .importing.previews import redraw
 from .jobs import Runner
 from .jobs.poster import Poster
 from .jobs.samples import Samples
-from .orders import Allowed, Content, Gate, Models, Orders, Oversight, Privacy, SettingsDesk, Shelf, Stock
+from .orders import (
+    Allowed,
+    Content,
+    Gate,
+    Judging,
+    Models,
+    Moderation,
+    NotBarred,
+    Orders,
+    Oversight,
+    Privacy,
+    SettingsDesk,
+    Shelf,
+    Stock,
+)
 from .orders.intake import Intake, Sent
 from .store import Store, open_store
 
@@ -31,6 +46,8 @@ class Parts:
     """What the Discord side works with."""
 
     orders: Orders
+    judging: Judging
+    moderation: Moderation
     runner: Runner
     intake: Intake
     privacy: Privacy
@@ -69,8 +86,10 @@ async def open_parts(
         fleet = fleet or LocalFleet(local)
         models = Models(store, fleet, config.engine, added)
         settings = SettingsDesk(store, config.limits.bounds, config.engine.model, models.names)
-        gate = Gate(store, (Allowed(settings),), content=Content(config.content.words, settings))
-        runner = Runner(store, fleet, Scheduler(), poster, gate=gate, model=config.engine.model)
+        rules = (NotBarred(store), Allowed(settings))
+        gate = Gate(store, rules, content=Content(config.content.words, settings))
+        quarantine, model = store.judging.quarantine, config.engine.model
+        runner = Runner(store, fleet, Scheduler(), poster, gate=gate, quarantine=quarantine, model=model)
         bounds, cells = config.limits.bounds, config.limits.grid_cells
         orders = Orders(store, runner, bounds, cells=cells, gate=gate, settings=settings)
         stock = Stock(store, fleet, orders, running=store.running)
@@ -80,12 +99,15 @@ async def open_parts(
         samples = Samples(store, runner, gate)
         stack.push_async_callback(samples.aclose)
         importer = await stack.enter_async_context(open_importer(config.imports, config.folder / "incoming"))
-        intake = Intake(store, importer, sent, allotment=config.imports.allotment, on_added=samples.wake)
+        allotment, banned = config.imports.allotment, store.judging.banned
+        intake = Intake(store, importer, sent, allotment=allotment, banned=banned, on_added=samples.wake)
         stack.push_async_callback(intake.aclose)
         drop = await _opened_drop(stack, config, importer, intake)
         await stack.enter_async_context(_beside(_upkeep(config, store, importer, intake)))
         yield Parts(
             orders=orders,
+            judging=Judging(store, orders, lambda data, mature: redraw(data, Preview("", mature))),
+            moderation=Moderation(store, orders, runner),
             runner=runner,
             intake=intake,
             privacy=Privacy(store, runner),

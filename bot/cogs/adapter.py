@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from discord import app_commands
 from discord.app_commands import Range, Transform
@@ -82,7 +82,7 @@ class AdapterCog(commands.GroupCog, name="adapter", description="The adapters in
     async def ban(
         self, interaction: asking.Interaction, name: Adapter, reason: Reason, everywhere: bool = False
     ) -> None:
-        called = await _moderation(interaction).ban(asking.who(interaction), name, reason, everywhere)
+        called = await interaction.client.moderation.ban(asking.who(interaction), name, reason, everywhere)
         await _said(interaction, say("{name} may not be used any more: {reason}", **_why(called, reason)))
 
     @app_commands.command(description="Allows an adapter again that was forbidden.")
@@ -90,7 +90,7 @@ class AdapterCog(commands.GroupCog, name="adapter", description="The adapters in
         name="Its name, or the beginning of its hash.", everywhere="In every server; for the people who run the bot."
     )
     async def unban(self, interaction: asking.Interaction, name: Range[str, 1, 200], everywhere: bool = False) -> None:
-        ban = await _moderation(interaction).unban(asking.who(interaction), name, everywhere)
+        ban = await interaction.client.moderation.unban(asking.who(interaction), name, everywhere)
         await _said(interaction, say("{name} may be used again.", name=code(ban.name, 60)))
 
     @app_commands.command(description="Keeps an adapter from being drawn with until it is released.")
@@ -100,7 +100,7 @@ class AdapterCog(commands.GroupCog, name="adapter", description="The adapters in
     async def quarantine(
         self, interaction: asking.Interaction, name: Adapter, reason: Reason | None = None, release: bool = False
     ) -> None:
-        moderation, who = _moderation(interaction), asking.who(interaction)
+        moderation, who = interaction.client.moderation, asking.who(interaction)
         if release:
             entry = await moderation.release(who, name)
             await _said(interaction, say("{name} may be drawn with again.", name=code(entry.name, 60)))
@@ -108,10 +108,6 @@ class AdapterCog(commands.GroupCog, name="adapter", description="The adapters in
         why = reason or say("somebody who runs this bot is looking at it")
         entry = await moderation.quarantine(who, name, why)
         await _said(interaction, say("{name} is in quarantine: {reason}", **_why(entry.name, why)))
-
-
-def _moderation(interaction: asking.Interaction) -> Any:
-    return interaction.client.moderation  # type: ignore[attr-defined]
 
 
 def _why(name: str, reason: str) -> dict[str, str]:

@@ -6,6 +6,7 @@ from .browsing import Change, Details, Gallery, Sample, Show, Wish
 from .content import Content, SettingsOf
 from .desk import Line, Orders
 from .errors import (
+    Barred,
     CellUnknown,
     Closing,
     ContentRefused,
@@ -17,15 +18,19 @@ from .errors import (
     PlaceFull,
     QueueFull,
     QuotaSpent,
+    ReportUnknown,
     SettingRefused,
     StorageBusy,
     StorageError,
     StorageFull,
     TooLate,
+    TooOften,
 )
 from .gate import Gate, Rule
 from .governing import Allowed, SettingsChange, SettingsDesk
+from .judging import Judging
 from .models import BaseModel, Models
+from .moderation import Moderation, NotBarred
 from .oversight import AuditPage, Oversight, Overview
 from .privacy import Export, Privacy
 from .replay import Replay
@@ -60,6 +65,7 @@ __all__ = [
     "Allowed",
     "AuditEntry",
     "AuditPage",
+    "Barred",
     "BaseModel",
     "Bounds",
     "CatalogEntry",
@@ -80,10 +86,13 @@ __all__ = [
     "Job",
     "JobState",
     "JobUnknown",
+    "Judging",
     "Level",
     "Line",
     "NameTaken",
     "Models",
+    "Moderation",
+    "NotBarred",
     "NotInMix",
     "Order",
     "OrderError",
@@ -100,6 +109,7 @@ __all__ = [
     "QueueFull",
     "QuotaSpent",
     "Replay",
+    "ReportUnknown",
     "Rule",
     "SettingsOf",
     "Shared",
@@ -119,6 +129,7 @@ __all__ = [
     "StoredPicture",
     "Ticket",
     "TooLate",
+    "TooOften",
     "Triggers",
     "Who",
     "Words",

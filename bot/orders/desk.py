@@ -15,6 +15,7 @@ from .errors import CellUnknown, Closing, JobUnknown, NotInMix, StorageError, St
 from .gate import Gate
 from .governing import SettingsDesk
 from .replay import Replay, replay
+from .rights import Right, right_of
 from .shown import shown_to
 from .values import Bounds, CatalogEntry, Job, Order, Page, Press, Price, Queue, Ticket, Who
 
@@ -211,13 +212,14 @@ class Orders:
         return self._bounds if self._settings is None else (await self._settings.of(who)).within(self._bounds)
 
     async def _governed(self, job_id: str, who: Who) -> Job:
-        """A job that is one's own, or of the server in which one is a moderator."""
+        """A job that is one's own, or of the server in which one is a moderator; any for those who run the bot."""
         job = await self._store.jobs.get(job_id)
         if job is None:
             raise _unknown()
         owner = job.order.who
-        moderated = who.moderator and who.guild_id is not None and who.guild_id == owner.guild_id
-        if owner.member_id != who.member_id and not moderated:
+        here = who.guild_id is not None and who.guild_id == owner.guild_id
+        moderated = here and right_of(who) >= Right.MODERATOR
+        if owner.member_id != who.member_id and not moderated and not who.owner:
             raise _unknown()
         return job
 

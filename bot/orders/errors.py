@@ -9,6 +9,9 @@
     ├── NotInMix        a new weight for an adapter that the job did not use
     ├── CellUnknown     a cell that the job's sheet does not have
     ├── Forbidden       not for this person, or not in this place
+    ├── Barred          the adapter was taken down here or everywhere, or is in quarantine
+    ├── ReportUnknown   no report of that number for this person, or no ban of that name
+    ├── TooOften        the member has done this as often as one may in a day
     ├── ContentRefused  a word, an adapter or a picture that is not drawn or shown in this place
     ├── NameTaken       another adapter there is called so already
     ├── ShelfFull       the member has added as many adapters as one person may
@@ -59,6 +62,18 @@ class CellUnknown(OrderError):
 
 class Forbidden(OrderError):
     """Not for this person, or not in this place."""
+
+
+class Barred(OrderError):
+    """The adapter was taken down here or everywhere, or is in quarantine."""
+
+
+class ReportUnknown(OrderError):
+    """No report of that number for this person, or no ban of that name."""
+
+
+class TooOften(OrderError):
+    """The member has done this as often as one may in a day."""
 
 
 class ContentRefused(OrderError):

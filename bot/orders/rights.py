@@ -61,6 +61,10 @@ COMMANDS: Mapping[str, Right] = MappingProxyType(
 """Every command by its qualified name. A command that is not here is refused to everybody, and a test finds it."""
 
 
+GUILD_ONLY = frozenset({"moderate", "admin", "settings server", "settings channel"})
+"""Commands, and groups of them, that are about one server and so mean nothing in a direct message."""
+
+
 def right_of(who: Who) -> Right:
     """The most that this person may do in this place."""
     if who.owner:
@@ -77,8 +81,23 @@ def require(who: Who, right: Right) -> None:
 
 
 def require_command(who: Who, name: str) -> None:
-    """Returns for a person who may use the command of that qualified name. Raises Forbidden."""
+    """Returns for a person who may use the command of that qualified name there. Raises Forbidden."""
     right = COMMANDS.get(name)
     if right is None:
         raise Forbidden("This command is for nobody until it is said whom it is for.")
+    if who.guild_id is None and is_guild_only(name):
+        raise Forbidden("This works only in a server.")
     require(who, right)
+
+
+def is_guild_only(name: str) -> bool:
+    """Whether the command of that qualified name, or the group it is in, is about one server."""
+    return name in GUILD_ONLY or name.partition(" ")[0] in GUILD_ONLY
+
+
+def least_right(name: str) -> Right:
+    """Who may use at least something of the command or group of that name: what Discord is told, which knows no more
+    than one right for a whole group. One that nobody knows of is for the people who run this bot.
+    """
+    within = [right for command, right in COMMANDS.items() if command == name or command.startswith(f"{name} ")]
+    return min(within, default=Right.OWNER)

@@ -16,6 +16,7 @@ from engine import AdapterInfo, hash_digits, inspect_adapter
 from ..orders.browsing import Gallery, Sample, Wish
 from ..orders.errors import NameTaken
 from ..orders.values import UNFINISHED, CatalogEntry, Who, read_short_id
+from .bans import banned_files
 from .database import Database
 from .files import AdapterFolder
 from .models import EntryRow, FavouriteRow, FileRow, JobRow, QuarantineRow, SampleRow, TagRow
@@ -30,11 +31,16 @@ NEAREST = case((EntryRow.visibility == PRIVATE, 0), (EntryRow.visibility == GUIL
 
 
 def visible_to(who: Who) -> ColumnElement[bool]:
-    """The one rule of who sees what: one's own private entries, this server's, and everyone's."""
+    """The one rule of who sees what: one's own private entries, this server's, and everyone's.
+
+    What is banned there only its owner sees, who may not use it either but reads why.
+    """
     own = and_(EntryRow.visibility == PRIVATE, EntryRow.owner_id == who.member_id)
     here = and_(EntryRow.visibility == GUILD, EntryRow.guild_id == who.guild_id)
     everyone = EntryRow.visibility == EVERYONE
-    return or_(own, everyone) if who.guild_id is None else or_(own, here, everyone)
+    shared = everyone if who.guild_id is None else or_(here, everyone)
+    allowed = or_(EntryRow.owner_id == who.member_id, EntryRow.sha256.not_in(banned_files(who.guild_id)))
+    return and_(or_(own, shared), allowed)
 
 
 class Catalog:

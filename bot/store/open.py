@@ -25,6 +25,7 @@ from .holdings import People
 from .intake import IntakeRows
 from .integrity import check, newest
 from .jobs import JobRows, utc_now
+from .judging import Judging
 from .lock import locked
 from .migrate import upgrade
 from .origins import Origins
@@ -54,6 +55,7 @@ class Store:
     entries: Entries
     audit: Audit
     questions: Questions
+    judging: Judging
     intake: IntakeRows
     origins: Origins
     drawings: Drawings
@@ -121,6 +123,7 @@ async def open_store(
                 entries=entries,
                 audit=audit,
                 questions=questions,
+                judging=Judging(connections, audit, previews, pictures, now),
                 intake=intake,
                 origins=origins,
                 drawings=drawings,

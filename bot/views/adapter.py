@@ -15,6 +15,7 @@ from ..orders import CatalogEntry, Details, Triggers
 from ..replies import border
 from .cards import Card
 from .offers import origin_lines
+from .reviews import ReviewsButton
 from .text import code, safe, shortened, weight
 
 TRIGGERS_SHOWN = 12
@@ -90,12 +91,16 @@ def _look(action: AdapterAction) -> tuple[str, ButtonStyle]:
     return looks[action]
 
 
-def adapter_card(details: Details, files: Sequence[discord.File], *more: ui.Item[Any]) -> Card:
-    """Who made it and what it does, its pictures, what its file holds, and the buttons."""
+def adapter_card(details: Details, files: Sequence[discord.File], *more: ui.Item[Any], notice: str = "") -> Card:
+    """Who made it and what it does, its pictures, what its file holds, and the buttons.
+
+    `notice` says why nobody may draw with it here.
+    """
     entry = details.entry
     pictures = [ui.MediaGallery[Any](*map(discord.MediaGalleryItem, files))] if files else []
     tag = code(f"<lora:{entry.name}:{weight(entry.weight)}>", 90)
     return Card(
+        *([ui.TextDisplay[Any](f"**{safe(said(notice), 500)}**")] if notice else []),
         ui.TextDisplay(_said(details)),
         *pictures,
         ui.TextDisplay("\n".join(_facts(_use(entry)))),
@@ -190,7 +195,8 @@ def _words(words: Sequence[str]) -> str:
 def _rows(details: Details, more: Sequence[ui.Item[Any]]) -> list[ui.Item[Any]]:
     act = AdapterAction
     favour = act.LET_GO if details.favourite else act.KEEP
-    wanted = [act.DRAW, favour, act.FORK, *([act.EDIT] if details.mine else []), act.RATE, act.REPORT]
+    wanted = [act.DRAW, favour, act.FORK, *([act.EDIT] if details.mine else [act.RATE, act.REPORT])]
     buttons = [AdapterButton(action, details.entry.id) for action in wanted if action in ADAPTER_DEEDS]
-    items: list[ui.Item[Any]] = [*buttons, *more]
+    reviews = [ReviewsButton(details.entry.id)] if details.entry.ratings else []
+    items: list[ui.Item[Any]] = [*buttons, *reviews, *more]
     return [ui.ActionRow[Any](*items[at : at + ROW]) for at in range(0, len(items), ROW)]

@@ -25,7 +25,7 @@ async def _info(interaction: Interaction, short_id: str) -> None:
 @adapter_deed(AdapterAction.DRAW)
 async def _draw(interaction: Interaction, short_id: str) -> None:
     entry = await interaction.client.orders.adapter(asking.who(interaction), short_id)
-    await interaction.response.send_modal(DrawForm(entry))
+    await DrawForm(entry).show(interaction)
 
 
 @adapter_deed(AdapterAction.KEEP)
@@ -54,7 +54,7 @@ async def _edit(interaction: Interaction, short_id: str) -> None:
 
 async def _open_form(interaction: Interaction, short_id: str, form: Callable[[CatalogEntry], EntryForm]) -> None:
     entry = await interaction.client.shelf.own(asking.who(interaction), short_id)
-    await interaction.response.send_modal(form(entry))
+    await form(entry).show(interaction)
 
 
 @adapter_deed(AdapterAction.NAMING)

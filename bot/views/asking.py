@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -12,7 +13,7 @@ import discord
 from engine import Request
 
 from ..language import say
-from ..orders import Order, Press, Ticket, Who
+from ..orders import Job, Order, Press, Ticket, Who
 from ..replies import DELETED, OUTAGES, PROVISIONAL
 from .cards import Card, note, queued
 
@@ -86,6 +87,14 @@ async def place(interaction: Interaction, ordering: Coroutine[Any, Any, Ticket])
         return
     interaction.extras.pop(PROVISIONAL, None)
     await interaction.client.orders.acked(ticket.job_id, who(interaction).channel_id, message_id)
+
+
+async def remove_message(interaction: Interaction, job: Job) -> None:
+    """The job's message in its channel is gone too, where the bot may remove it."""
+    if job.channel_id and job.message_id:
+        message = interaction.client.get_partial_messageable(job.channel_id).get_partial_message(job.message_id)
+        with contextlib.suppress(discord.NotFound, discord.Forbidden):
+            await message.delete()
 
 
 async def acknowledge(interaction: Interaction) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import discord
 
 from ..language import say
-from ..orders import CellUnknown, Job
+from ..orders import CellUnknown
 from . import asking
 from .asking import Interaction
 from .buttons import Action, JobButton, deed
@@ -33,7 +33,7 @@ async def _vary(interaction: Interaction, job_id: str) -> None:
 @deed(Action.WEIGHTS)
 async def _weights(interaction: Interaction, job_id: str) -> None:
     job = await interaction.client.orders.open_job(job_id, asking.who(interaction))
-    await interaction.response.send_modal(WeightsModal(job))
+    await WeightsModal(job).show(interaction)
 
 
 @deed(Action.CELL)
@@ -41,7 +41,7 @@ async def _cell(interaction: Interaction, job_id: str) -> None:
     job = await interaction.client.orders.open_job(job_id, asking.who(interaction))
     if job.request.grid is None:
         raise CellUnknown("This picture is no sheet.")
-    await interaction.response.send_modal(CellModal(job, job.request.grid))
+    await CellModal(job, job.request.grid).show(interaction)
 
 
 @deed(Action.DELETE)
@@ -50,7 +50,7 @@ async def _delete(interaction: Interaction, job_id: str) -> None:
     job = await interaction.client.orders.delete(job_id, asking.who(interaction))
     if interaction.message is not None and interaction.message.flags.ephemeral:
         await interaction.edit_original_response(view=note(say("Deleted.")), attachments=[])
-        await _remove_message(interaction, job)
+        await asking.remove_message(interaction, job)
     else:
         with contextlib.suppress(discord.NotFound):
             await interaction.delete_original_response()
@@ -60,14 +60,6 @@ async def _delete(interaction: Interaction, job_id: str) -> None:
 async def _cancel(interaction: Interaction, job_id: str) -> None:
     await asking.acknowledge(interaction)
     await interaction.client.orders.cancel(job_id, asking.who(interaction))
-
-
-async def _remove_message(interaction: Interaction, job: Job) -> None:
-    """The job's message in its channel is gone too, where the bot may remove it."""
-    if job.channel_id and job.message_id:
-        message = interaction.client.get_partial_messageable(job.channel_id).get_partial_message(job.message_id)
-        with contextlib.suppress(discord.NotFound, discord.Forbidden):
-            await message.delete()
 
 
 async def setup(bot: Bot) -> None:

@@ -110,10 +110,12 @@ async def show_adapter(interaction: asking.Interaction, name: str, back: str = "
 
     `back` is the number of the gallery to go back to, where it came from one. Raises AdapterNotFound.
     """
-    details = await interaction.client.shelf.details(asking.who(interaction), name)
+    who = asking.who(interaction)
+    details = await interaction.client.shelf.details(who, name)
+    notice = await interaction.client.moderation.notice(who, details.entry)
     files = [file for _, file in await sample_files((details.entry, sample) for sample in details.samples)]
     back = back or _gallery_of(interaction)
-    card = adapter_card(details, files, *([Turn("back", back)] if back else []))
+    card = adapter_card(details, files, *([Turn("back", back)] if back else []), notice=notice)
     if interaction.type is discord.InteractionType.application_command:
         await interaction.response.send_message(view=card, files=files, ephemeral=True)
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable
 
@@ -9,12 +10,16 @@ import discord
 
 _TURNS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}  # they reorder what stands around them
 
+_INVITE = re.compile(r"(discord(?:app)?\.(?:gg|com/invite))/", re.IGNORECASE)  # a link without a scheme
+_NUMBERED = re.compile(r"^(\d+)([.)])")  # begins a list
+
 
 def safe(text: str, limit: int) -> str:
     """One line of plain text for a sentence, at most twice as long as `limit`."""
     line = discord.utils.escape_mentions(shortened(_line(text), limit))
     escaped = discord.utils.escape_markdown(line, ignore_links=False)
-    return escaped.replace("<", "\\<").replace("://", ":\u200b//")
+    escaped = escaped.replace("<", "\\<").replace("://", ":\u200b//")
+    return _NUMBERED.sub(r"\1\\\2", _INVITE.sub("\\1\u200b/", escaped))
 
 
 def code(text: str, limit: int) -> str:

@@ -15,7 +15,7 @@ from bot.config import BotConfig, ConfigError, Data, Drop, Imports
 from bot.importing import SourceMissing
 from bot.store import open_store
 from engine import builtin_adapter
-from tests.fakes import MEMBER, FakeFleet, FakePoster, adapter_file, until, who
+from tests.fakes import MEMBER, FakeFleet, FakePoster, adapter_file, order, result, until, who
 
 LONG_AGO = 1e9  # 2001
 
@@ -45,11 +45,19 @@ async def test_old_pictures_are_thrown_away_at_the_start_and_every_day(
 
 
 async def test_pictures_may_be_kept_for_ever(tmp_path: Path) -> None:
-    async with open_store(None, tmp_path):
-        path = old_file(tmp_path, "a.png")
-    async with open_parts(BotConfig(data=Data(folder=tmp_path, keep_pictures_days=0)), FakePoster(), FakeFleet()):
-        await asyncio.sleep(0.1)
-    assert path.exists()
+    async with open_store(None, tmp_path) as store:
+        job = await store.jobs.record(order())
+        await store.jobs.queue(job.id)
+        started = await store.jobs.start(job.id)
+        assert started is not None
+        await store.jobs.rendered(started, result(started.request))
+        (path,) = (tmp_path / "pictures").iterdir()
+        os.utime(path, (LONG_AGO, LONG_AGO))
+    for days, kept in ((0, True), (1, False)):
+        data = Data(folder=tmp_path, keep_pictures_days=days)
+        async with open_parts(BotConfig(data=data), FakePoster(), FakeFleet()):
+            await asyncio.sleep(0.1)
+            assert path.exists() is kept
 
 
 def free_port() -> int:

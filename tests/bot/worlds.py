@@ -98,6 +98,8 @@ async def world(data: Path, imports: Imports | None = None) -> AsyncIterator[Wor
         molly = guild.add_member(env.create_user("molly"), roles=[moderators])
         admins = guild.create_role("admins", permissions=discord.Permissions(manage_guild=True))
         anna = guild.add_member(env.create_user("anna"), roles=[admins])
+        for command in await bot.tree.fetch_commands():  # servers may show what they like: what refuses is the bot
+            guild.set_command_permissions(command, {guild.default_role: True})
         await bot.start_work()
         here = World(env, bot, fleet, data, channel, alice, bob, molly, anna, imports)
         try:

@@ -62,7 +62,7 @@ def test_an_id_is_known_by_what_the_hubs_cache_says_of_it(folder: Path, tmp_path
         family_of_model("owner/other", online=False, cache=tmp_path / "hub")
 
 
-@pytest.mark.parametrize("source", ["/no/such/folder", "gone.safetensors", "one-word", "a/b/c", "../../etc"])
+@pytest.mark.parametrize("source", ["/no/such/folder", "gone.safetensors", "one-word", "a/b/c", "../no/such/folder"])
 def test_what_is_not_there_is_not_found(source: str) -> None:
     with pytest.raises(ModelNotFound, match="There is no"):
         family_of_model(source)

@@ -54,7 +54,7 @@ class Add(commands.Cog):
         elif source.strip() or file is not None:
             await _look(interaction, source, file, name, visibility)
         else:
-            await interaction.response.send_modal(AddForm(name, visibility))
+            await AddForm(name, visibility).show(interaction)
 
 
 class AddForm(Form):

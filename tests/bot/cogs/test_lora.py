@@ -169,7 +169,7 @@ async def test_info_tells_all_that_is_known_and_nobodys_id(tmp_path: Path) -> No
             assert words in said, words
         assert str(w.bob.id) not in repr(shown.response.message.components)
         assert [file.filename for file in shown.response.message.attachments] == ["sample-0.png"]
-        assert list(buttons(shown.response.message)) == ["Draw with it…", "Favourite", "Fork"]
+        assert list(buttons(shown.response.message)) == ["Draw with it…", "Favourite", "Fork", "Rate…", "Report…"]
         owned = await w.bob.slash(w.channel, "lora info", adapter="moss")
         assert "Edit…" in buttons(owned.response.message)
 

@@ -72,7 +72,7 @@ async def test_make_again_orders_what_is_here_also_after_a_restart(tmp_path: Pat
         6.0,
     )
     assert [(use.name, use.weight) for use in request.adapters] == [("ink", 0.5)]
-    assert request.model == ""
+    assert request.model == "builtin"  # what the picture names is not here, so what is usual here draws
 
 
 async def test_our_own_picture_is_made_again_from_its_message(tmp_path: Path) -> None:
