@@ -1,10 +1,11 @@
-"""python -m bot [run|sandbox|doctor|db|backup|restore|alive]: run on Discord; without a token, in the sandbox."""
+"""python -m bot [run|sandbox|doctor|db|backup|restore|alive|sbom]: run on Discord; without a token, in the sandbox."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 import contextlib
+import json
 import logging
 import os
 import signal
@@ -26,6 +27,7 @@ COMMANDS = {
     "db": "make the database, or bring it to the newest revision",
     "backup": "write everything in the data folder to one file, FILE; the bot may run meanwhile",
     "alive": "ask the bot that runs with this configuration whether it does; for containers, see [health]",
+    "sbom": "what this is made of, as CycloneDX JSON",
     "restore": "put a backup, FILE, in the place of the data folder; what was there is kept beside it",
 }
 
@@ -72,6 +74,11 @@ async def _perform(command: str | None, path: str | None, file: Path | None, lev
         from .doctor import examine
 
         return 0 if await examine(path) else EXIT_FAILED
+    if command == "sbom":
+        from .sbom import bill_of_materials
+
+        print(json.dumps(bill_of_materials(), indent=2))
+        return 0
     config = load_config(path)
     set_up(level, config.log.format, config.secrets)
     if command == "backup" and file is not None:

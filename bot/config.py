@@ -212,8 +212,8 @@ class BotConfig:
 
 def load_config(path: Path | str | None = None) -> BotConfig:
     """The configuration from `path`, else LORALOOM_CONFIG, else ./config.toml; then what the environment changes."""
+    file = configuration_file(path)
     named = path or os.environ.get("LORALOOM_CONFIG")
-    file = Path(named or "config.toml").expanduser().absolute()
     config = _parse(file) if named or file.exists() else BotConfig()
     if folder := os.environ.get("LORALOOM_DATA"):
         config = replace(config, data=replace(config.data, folder=Path(folder)))
@@ -227,6 +227,11 @@ def load_config(path: Path | str | None = None) -> BotConfig:
             f"{file}, [engine] model: no model is called {config.engine.model!r}; add it to [engine.models]."
         )
     return config
+
+
+def configuration_file(path: Path | str | None = None) -> Path:
+    """Where the configuration is, if there is one: `path`, else LORALOOM_CONFIG, else ./config.toml."""
+    return Path(path or os.environ.get("LORALOOM_CONFIG") or "config.toml").expanduser().absolute()
 
 
 def _token() -> str:

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
+import time
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 import bot.__main__ as command_line
 from bot import doctor, sandbox
 from bot.__main__ import main
 from bot.client import EngineBroken
-from bot.config import BotConfig, Data
+from bot.config import BotConfig, Data, Discord, Drop
 
 ROOT = Path(__file__).parents[2]
 
@@ -148,6 +152,60 @@ async def test_the_doctor_tells_a_whole_database_from_a_newer_and_a_broken_one(t
     assert "newer Loraloom" in (await examined(folder, "database"))["database"]
     (folder / "loraloom.db").write_bytes(b"no database at all" * 100)
     assert (await examined(folder, "database"))["database"].startswith("FAIL")
+
+
+async def test_the_doctor_tells_a_taken_port_and_a_drop_page_that_is_not_secure(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        config = BotConfig(data=Data(folder=tmp_path), drop=Drop(url="http://example.com", port=port))
+        for name, says in (("ports", str(port)), ("drop page", "https://")):
+            with pytest.raises(doctor.Unwell, match=says):
+                await doctor.CHECKS[name](config)
+    assert "is free" in await doctor.CHECKS["ports"](config)
+
+
+@pytest.mark.parametrize(("ahead", "well"), [(0, True), (-3600, False)])
+async def test_the_doctor_compares_the_clock_with_discords(tmp_path: Path, ahead: int, well: bool) -> None:
+    async def gateway(request: web.Request) -> web.Response:
+        return web.json_response({}, headers={"Date": formatdate(time.time() + ahead, usegmt=True)})
+
+    app = web.Application()
+    app.router.add_get("/gateway", gateway)
+    served = web.AppRunner(app, access_log=None)
+    await served.setup()
+    await web.TCPSite(served, "127.0.0.1", 0).start()
+    address = f"http://127.0.0.1:{served.addresses[0][1]}"
+    config = BotConfig(data=Data(folder=tmp_path), discord=Discord(token="a token"), discord_api=address)
+    try:
+        if well:
+            assert "its clock is ours" in await doctor.CHECKS["Discord"](config)
+        else:
+            with pytest.raises(doctor.Unwell, match="NTP"):
+                await doctor.CHECKS["Discord"](config)
+    finally:
+        await served.cleanup()
+    with pytest.raises(doctor.Unwell, match="online"):
+        await doctor.CHECKS["Discord"](config)
+
+
+async def test_the_doctor_tells_an_sqlite_that_is_too_old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "FAIL" not in (await examined(tmp_path, "SQLite"))["SQLite"]
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 31, 1))
+    assert (await examined(tmp_path, "SQLite"))["SQLite"].startswith("FAIL")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows keeps no such permissions")
+@pytest.mark.parametrize(("text", "mode", "well"), [("token", 0o644, False), ("token", 0o600, True), ("", 0o644, True)])
+async def test_the_doctor_tells_a_token_that_others_can_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, mode: int, well: bool
+) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text(f'[discord]\n{text} = "x"\n' if text else "", encoding="utf-8")
+    file.chmod(mode)
+    monkeypatch.setattr(doctor, "CHECKS", {})
+    lines: list[Any] = []
+    assert await doctor.examine(str(file), lines.append) is well
+    assert ("chmod 600" in "".join(lines)) is not well
 
 
 async def test_the_doctor_tells_an_incomplete_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from engine import Holds, Scheduler, Waiting, WorkerId, WorkerView
+from engine.scheduler import MAX_BYPASS
+from tests.bench.fairness import LINES, others_p95, warm_share
 
 ONE = WorkerId("one")
 
@@ -141,3 +145,56 @@ def test_a_flooder_does_not_delay_the_others() -> None:
     order = drain(scheduler)
     last = max(order.index(f"other{i}") for i in range(60))
     assert sum(job.startswith("flood") for job in order[:last]) < 67
+
+
+COSTS, EXACT_COSTS = st.floats(0.1, 20), st.integers(1, 80).map(lambda n: n / 4)  # quarters add up without rounding
+
+
+def arrivals_of(costs: st.SearchStrategy[float]) -> st.SearchStrategy[list[Any]]:
+    """Jobs of a member, a cost and a mix, and in between the word "pick"."""
+    job = st.tuples(st.integers(0, 4), costs, st.sampled_from("vwxyz"))
+    return st.lists(st.one_of(job, st.just("pick")), max_size=60)
+
+
+@given(arrivals_of(COSTS), st.sets(st.sampled_from("vwxyz")))
+def test_whatever_comes_nobody_is_overtaken_more_often_than_that(arrivals: list[Any], warm: set[str]) -> None:
+    """Counted over any order of arrivals and picks, with any mixes on the device."""
+    scheduler, overtaken = Scheduler(), Counter[str]()
+    for number, arrival in enumerate([*arrivals, *["pick"] * len(arrivals)]):
+        if arrival != "pick":
+            member, cost, adapter = arrival
+            scheduler.add(waiting(str(number), member, cost, adapter))
+            continue
+        ahead = [one.job for one in scheduler.order()]
+        choice = scheduler.pick(worker(gpu=frozenset(warm)))
+        if choice is not None:
+            overtaken.update(ahead[: ahead.index(choice[0].job)])
+    assert max(overtaken.values(), default=0) <= MAX_BYPASS
+    assert len(scheduler) == 0
+
+
+@given(arrivals_of(EXACT_COSTS), st.integers(0, 5), EXACT_COSTS)
+def test_a_job_taken_back_leaves_no_trace_in_any_line(arrivals: list[Any], member: int, cost: float) -> None:
+    """Add and drop together change neither the order nor what comes after."""
+    lines = Scheduler(), Scheduler()
+    for number, arrival in enumerate(arrivals):
+        for scheduler in lines:
+            if arrival == "pick":
+                scheduler.pick(worker())
+            else:
+                scheduler.add(waiting(str(number), arrival[0], arrival[1], arrival[2]))
+    lines[0].add(waiting("gone", member, cost))
+    assert lines[0].drop("gone")
+    for scheduler in lines:
+        scheduler.add(waiting("after", member, 1.0))
+    assert [one.job for one in lines[0].order()] == [one.job for one in lines[1].order()]
+
+
+def test_the_figures_of_fairness_and_warmth_hold() -> None:
+    """As tests.bench.fairness measures them: others wait little behind a flood, and mixes are found warm more often."""
+    for seed in range(2):
+        waits = {name: others_p95(line, seed)[0] for name, line in LINES.items()}
+        assert waits["ours"] < 10
+        assert waits["ours"] < waits["first come, any worker"] / 5
+        shares = {name: warm_share(line, seed, 40) for name, line in LINES.items()}
+        assert shares["ours"] > shares["first come, any worker"] + 0.1
