@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import discord
 import simcord
 
 from engine import Fleet
@@ -28,7 +29,8 @@ LOOK_EVERY = 0.25  # seconds; the page itself asks every half second
 SETTLE = 30.0  # seconds in which an answer to a command must be there, on a slow machine too
 HINT = "/imagine a red flower <lora:ink:0.5>"
 WELCOME = """Welcome! Type `/imagine`, choose it, and describe a picture: `a red flower <lora:ink:0.5>`.
-`ink`, `neon` and `light` are the adapters that come with the bot; `/lora list` shows them.
+`ink`, `neon` and `light` are the adapters that come with the bot; `/lora browse` shows them, `/lora add` brings more.
+You run this server and this bot; `friend`, whom you can be too, is a member like any other.
 The built-in model is small: it has seen flowers, houses, trees, boats, fish, suns and simple shapes."""
 
 
@@ -74,12 +76,15 @@ async def open_sandbox(config: BotConfig, fleet: Fleet | None = None) -> AsyncIt
 
 
 async def _furnish(env: Any, bot: Bot) -> tuple[Any, list[Any]]:
-    """A server with a channel, someone to be, someone else to be, and a first message that says what to do."""
+    """A server with a channel, its owner to be, a member to be, and a first message that says what to do."""
     if bot.user is not None:
         await bot.user.edit(username="Loraloom")
     guild = env.create_guild(name="Loraloom")
     channel = guild.create_text_channel("pictures", topic=f"Type {HINT}")
-    you, friend = (guild.add_member(env.create_user(name)) for name in ("you", "friend"))
+    ruling = guild.create_role("owners", permissions=discord.Permissions(administrator=True))
+    you = guild.add_member(env.create_user("you"), roles=[ruling])
+    friend = guild.add_member(env.create_user("friend"))
+    bot.owners |= {you.id}
     guide = guild.add_member(env.create_user("guide", bot=True))
     await guide.send(channel, WELCOME)
     return channel, [you, friend]

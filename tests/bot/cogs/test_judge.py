@@ -250,3 +250,37 @@ def test_a_card_of_the_queue_has_ids_that_discord_takes() -> None:
 
     assert max(len(ReportButton(verb, 10**17).custom_id) for verb in Verb) <= 100
     assert discord.ButtonStyle.danger is ReportButton(Verb.HIDE, 1).item.style
+
+
+async def test_an_adapters_card_leads_to_rating_reviews_and_reporting(tmp_path: Path) -> None:
+    """Each a form of whoever pressed; one's own adapter offers neither."""
+    async with world(tmp_path) as w:
+        await shared(w)
+        card = await w.alice.slash(w.channel, "lora info", adapter="mist")
+        form = await w.alice.click(card.response.message, label="Rate…")
+        assert form.modal["title"] == "Rate mist"
+        given = await w.alice.submit_modal(form, {"stars": ["4"], "words": "fine"})
+        assert STARS in texts(given.response.message)
+        form = await w.alice.click(card.response.message, label="Report…")
+        told = await w.alice.submit_modal(form, {"reason": ["broken"], "words": ""})
+        assert "will look at it" in texts(told.response.message)
+        again = await w.alice.slash(w.channel, "lora info", adapter="mist")
+        reviews = await w.alice.click(again.response.message, label="Reviews")
+        assert "fine" in texts(reviews.response.message)
+        form = await w.alice.click(card.response.message, label="Rate…")
+        back = await w.alice.submit_modal(form, {"stars": ["0"]})
+        assert "not rated yet" in texts(back.response.message)
+        own = await w.bob.slash(w.channel, "lora info", adapter="mist")
+        assert {"Rate…", "Report…"}.isdisjoint(buttons(own.response.message))
+
+
+async def test_the_owner_reads_on_the_card_why_it_was_taken_down(tmp_path: Path) -> None:
+    """In their own words as text, and only there where it was."""
+    async with world(tmp_path) as w:
+        await shared(w)
+        await w.molly.slash(w.channel, "moderate takedown", adapter="mist", reason="**it** is not yours")
+        card = await w.bob.slash(w.channel, "lora info", adapter="mist")
+        assert "mist was taken down here because \\*\\*it\\*\\* is not yours." in texts(card.response.message)
+        await w.molly.slash(w.channel, "moderate restore", name="mist")
+        card = await w.bob.slash(w.channel, "lora info", adapter="mist")
+        assert "taken down" not in texts(card.response.message)
