@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 MOST, WITHIN = 500, 600.0  # what refusals may weigh in so many seconds
 WEIGHTS = {401: 1.0, 403: 1.0, 429: 0.1}
-"""A storm of 429, each of them waited out, is Discord's doing: 5,000 fit, half of what it bans for. The others are ours."""
+"""A storm of 429, each waited out, is Discord's doing: 5,000 fit, half of what it bans for. The others are ours."""
 
 
 class TooManyInvalid(aiohttp.ClientConnectionError):
