@@ -15,6 +15,8 @@ from sqlalchemy.orm import Session, sessionmaker
 from ..orders.errors import StorageBusy, StorageError, StorageFull
 
 BUSY_MS = 5_000
+FULL = "The disk of the bot is full, so nothing new can be kept."
+UNWRITABLE = "The bot cannot write to its memory; its owner finds the reason in the log."
 
 
 class Database:
@@ -145,7 +147,7 @@ def _typed() -> Iterator[None]:
         if kind.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
             raise StorageBusy("The bot's memory is busy; try again in a moment.") from error
         if kind.startswith("SQLITE_FULL"):
-            raise StorageFull("The disk of the bot is full, so nothing new can be kept.") from error
+            raise StorageFull(FULL) from error
         if kind.startswith(("SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_CORRUPT", "SQLITE_NOTADB")):
-            raise StorageError("The bot cannot write to its memory; its owner finds the reason in the log.") from error
+            raise StorageError(UNWRITABLE) from error
         raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import io
 import os
@@ -16,7 +17,9 @@ from typing import IO
 
 from engine import Picture
 
+from ..orders.errors import StorageError, StorageFull
 from ..orders.values import StoredPicture
+from .database import FULL, UNWRITABLE
 
 
 class PictureFolder:
@@ -121,7 +124,19 @@ def sweep_half_written(folder: Path) -> None:
 
 
 def write_whole(path: Path, source: IO[bytes], *, mode: int = 0o644) -> None:
-    """`path` holds what `source` gives; after a crash at any moment it holds that or what was there before."""
+    """`path` holds what `source` gives; after a crash at any moment it holds that or what was there before.
+
+    Raises StorageError where the disk does not take it.
+    """
+    try:
+        _write_and_rename(path, source, mode)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StorageFull(FULL) from error
+        raise StorageError(UNWRITABLE) from error
+
+
+def _write_and_rename(path: Path, source: IO[bytes], mode: int) -> None:
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
     temporary = Path(name)
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import random
 import sqlite3
@@ -16,7 +17,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import delete
 
-from bot.orders import StorageBusy, StorageFull
+from bot.orders import StorageBusy, StorageError, StorageFull
 from bot.store import (
     BackupUnusable,
     DatabaseBroken,
@@ -274,3 +275,25 @@ async def test_a_whole_database_with_a_value_that_cannot_be_read_is_not_started_
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     with pytest.raises(DatabaseBroken, match="restore FILE"):
         check(used / "loraloom.db")
+
+
+@pytest.mark.parametrize(("number", "kind"), [(errno.ENOSPC, StorageFull), (errno.EIO, StorageError)])
+async def test_pictures_that_the_disk_does_not_take_are_an_error_for_members(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, kind: type[StorageError]
+) -> None:
+    """The runner then tries again instead of giving the job up; nothing half written stays."""
+
+    def failing(descriptor: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    async with open_store(None, tmp_path) as store:
+        job = await store.jobs.record(order())
+        await store.jobs.queue(job.id)
+        running = await store.jobs.start(job.id)
+        assert running is not None
+        monkeypatch.setattr(os, "fsync", failing)
+        with pytest.raises(kind):
+            await store.jobs.rendered(running, result(running.request))
+        assert list((tmp_path / "pictures").iterdir()) == []
+        monkeypatch.undo()
+        assert await store.jobs.rendered(running, result(running.request))
