@@ -15,8 +15,9 @@ import aiohttp
 
 log = logging.getLogger(__name__)
 
-MOST, WITHIN = 500, 600.0  # invalid requests, in so many seconds
-INVALID = (401, 403, 429)
+MOST, WITHIN = 500, 600.0  # what refusals may weigh in so many seconds
+WEIGHTS = {401: 1.0, 403: 1.0, 429: 0.1}
+"""A storm of 429, each waited out, is Discord's doing: 5,000 fit, half of what it bans for. The others are ours."""
 
 
 class TooManyInvalid(aiohttp.ClientConnectionError):
@@ -24,19 +25,19 @@ class TooManyInvalid(aiohttp.ClientConnectionError):
 
 
 class Breaker:
-    """Counts what Discord refuses; at MOST refusals `trace` lets no request out until they are WITHIN seconds old."""
+    """Weighs what Discord refuses; at MOST `trace` lets no request out until enough of it is WITHIN seconds old."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._refused: deque[float] = deque()
+        self._refused: deque[tuple[float, float]] = deque()  # when, and its weight
         self._open = False
 
     @property
-    def count(self) -> int:
-        """Invalid requests of the last WITHIN seconds."""
-        while self._refused and self._refused[0] <= self._clock() - WITHIN:
+    def weight(self) -> float:
+        """Of the refusals in the last WITHIN seconds."""
+        while self._refused and self._refused[0][0] <= self._clock() - WITHIN:
             self._refused.popleft()
-        return len(self._refused)
+        return sum(weight for _, weight in self._refused)
 
     @property
     def trace(self) -> aiohttp.TraceConfig:
@@ -47,14 +48,15 @@ class Breaker:
         return trace
 
     async def _before(self, session: object, context: object, request: aiohttp.TraceRequestStartParams) -> None:
-        was, self._open = self._open, self.count >= MOST
+        was, self._open = self._open, self.weight >= MOST
         if self._open and not was:
-            log.error("Discord refused %d requests in %g s; nothing is sent until it forgets them", MOST, WITHIN)
+            log.error("Discord refused %d requests; nothing is sent until it forgets them", len(self._refused))
         if self._open:
-            raise TooManyInvalid(f"not sent, for Discord refused {MOST} requests in {WITHIN:g} s")
+            raise TooManyInvalid(f"not sent, for Discord refused {len(self._refused)} requests in {WITHIN:g} s")
 
     async def _after(self, session: object, context: object, request: aiohttp.TraceRequestEndParams) -> None:
         answer: Any = request.response
         shared = answer.headers.get("X-RateLimit-Scope") == "shared"  # a limit that others used up
-        if answer.status in INVALID and not shared and "/api/" in request.url.path:
-            self._refused.append(self._clock())
+        weight = WEIGHTS.get(answer.status)
+        if weight is not None and not shared and "/api/" in request.url.path:
+            self._refused.append((self._clock(), weight))

@@ -76,7 +76,9 @@ class Health:
         """The figures of this moment, as Prometheus asks for them."""
         yield _gauge("up_seconds", "Seconds since the start.", time.monotonic() - self._began)
         yield _gauge("gateway_latency_seconds", "Heartbeat to acknowledgement.", self._bot.latency)
-        yield _gauge("discord_refusals", "Invalid requests in 10 minutes; at 500 we stop.", self._bot.breaker.count)
+        yield _gauge(
+            "discord_refusals", "What Discord refused in 10 minutes; at 500 we stop.", self._bot.breaker.weight
+        )
         if self._bot.working:
             runner = self._bot.runner
             yield _gauge("jobs_waiting", "Jobs in line.", runner.waiting)

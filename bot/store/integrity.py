@@ -50,7 +50,7 @@ def _examined(database: Path) -> str | None:
     """The revision of a database in which SQLite finds no fault. Its own journal, left by a crash, is played back."""
     try:
         with closing(sqlite3.connect(database, timeout=10)) as connection:
-            faults = [row[0] for row in connection.execute("PRAGMA quick_check(3)")]
+            faults = [row[0] for row in connection.execute("PRAGMA integrity_check(3)")]
             strays = connection.execute("PRAGMA foreign_key_check").fetchone()
             tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
             rows = connection.execute("SELECT version_num FROM alembic_version") if "alembic_version" in tables else ()

@@ -39,23 +39,23 @@ async def answering(breaker: Breaker) -> AsyncIterator[tuple[aiohttp.ClientSessi
 
 
 @pytest.mark.parametrize(
-    ("path", "counts"),
+    ("path", "weight"),
     [
-        ("/api/401", True),
-        ("/api/403", True),
-        ("/api/429", True),
-        ("/api/429?shared", False),
-        ("/api/404", False),
-        ("/api/200", False),
-        ("/attachments/403", False),
+        ("/api/401", 1.0),
+        ("/api/403", 1.0),
+        ("/api/429", 0.1),
+        ("/api/429?shared", 0.0),
+        ("/api/404", 0.0),
+        ("/api/200", 0.0),
+        ("/attachments/403", 0.0),
     ],
 )
-async def test_what_discord_counts_is_counted(path: str, counts: bool) -> None:
+async def test_what_discord_counts_is_weighed(path: str, weight: float) -> None:
     """Discord's own list; a limit that others used up, and a picture that is gone, are not on it."""
     breaker = Breaker()
     async with answering(breaker) as (session, url), session.get(url + path):
         pass
-    assert breaker.count == counts
+    assert breaker.weight == weight
 
 
 async def test_at_the_limit_nothing_is_sent_until_the_refusals_are_old() -> None:
@@ -72,7 +72,7 @@ async def test_at_the_limit_nothing_is_sent_until_the_refusals_are_old() -> None
         clock.time += WITHIN
         async with session.get(f"{url}/api/200") as answer:
             assert answer.status == 200
-    assert breaker.count == 0
+    assert breaker.weight == 0
 
 
 async def test_every_request_of_the_bot_passes_it() -> None:

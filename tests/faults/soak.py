@@ -1,7 +1,7 @@
 """Hours of mixed load with faults (bar B18): `python -m tests.faults.soak [--hours 6] [--every 0.5]`.
 
 Members order about every `--every` seconds, two replies of a hundred are lost, and the connection is cut now and then.
-Once an hour memory, open files, the lag of the event loop and the database's journal are told. At the end: memory grew by
+Once an hour memory, open files, the lag of the event loop and the journal are told. At the end: memory grew by
 less than 5 MB an hour after the first, as many files are open, the loop is never long late, and no error is logged.
 """
 

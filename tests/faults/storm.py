@@ -2,7 +2,7 @@
 
 `python -m tests.faults.storm [--results 500] [--seed 0]`: 30 % of the requests are answered with 429 (0.3 to 5 s to
 wait), one of them for all routes; 10 % with 5xx, 5 % are reset before the work, after 5 % the connection ends without
-a reply. Tokens live only 20 s, so that part of the results goes to the channel. Every result is shown exactly once,
+a reply. Tokens live only a minute, so that part of the results goes to the channel. Every result is shown exactly once,
 fewer than 50 requests are invalid (401, 403, or sent before the time that a 429 had named). Exits 1 otherwise.
 """
 
@@ -53,7 +53,7 @@ async def weather_out(folder: Path, results: int, seed: int, *, longest: float =
     """What became of so many acknowledged orders, and the bot's log."""
     rng = random.Random(seed)
     async with Server() as server:
-        server.token_life = 20.0
+        server.token_life = 60.0
         crowd, bot = Crowd(server, rng, members=40), process(server, folder)
         await bot.start(30.0, FAULTS_DRAWING="0.1")
         server.http.weather = storm(rng, longest)
