@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from .infotext import write_infotext as write_infotext
     from .library import BUILTIN_ADAPTERS as BUILTIN_ADAPTERS
     from .library import builtin_adapter as builtin_adapter
+    from .library import builtin_samples as builtin_samples
     from .library import hash_digits as hash_digits
     from .models import family_of_model as family_of_model
     from .prompt import ParsedPrompt as ParsedPrompt
@@ -110,7 +111,7 @@ _HOMES = {
     "fleet": ("Fleet", "OnEvent"),
     "grid": ("KINDS", "MAX_CELLS", "Axis", "Grid", "read_axis"),
     "infotext": ("Reading", "infotext_exif", "read_infotext", "read_picture", "write_infotext"),
-    "library": ("BUILTIN_ADAPTERS", "builtin_adapter", "hash_digits"),
+    "library": ("BUILTIN_ADAPTERS", "builtin_adapter", "builtin_samples", "hash_digits"),
     "models": ("family_of_model",),
     "prompt": ("ParsedPrompt", "SubPrompt", "left_out", "parse_prompt", "untagged", "written"),
     "scheduler": ("Scheduler", "Waiting"),

@@ -15,6 +15,7 @@ from .errors import AdapterError, AdapterNotFound
 from .types import AdapterUse
 
 BUILTIN_ADAPTERS = ("ink", "neon", "light")
+SAMPLES = BUILTIN_FOLDER / "samples"
 SUFFIX = ".safetensors"
 ALIASES = ("ss_output_name", "modelspec.title")  # metadata; the WebUI takes the first
 _HASH = re.compile(r"(?:0x)?([0-9a-f]{8,64})", re.IGNORECASE)
@@ -25,6 +26,11 @@ def builtin_adapter(name: str) -> Path:
     if name not in BUILTIN_ADAPTERS:
         raise AdapterNotFound(f"No built-in adapter is called {name!r}; there are {', '.join(BUILTIN_ADAPTERS)}.")
     return BUILTIN_FOLDER / f"{name}{SUFFIX}"
+
+
+def builtin_samples(name: str) -> tuple[Path, ...]:
+    """Sample pictures of a built-in adapter, WebP files. Raises AdapterNotFound for any other name."""
+    return tuple(sorted(SAMPLES.glob(f"{builtin_adapter(name).stem}-*.webp")))
 
 
 def hash_digits(name: str) -> str:

@@ -47,6 +47,18 @@ class Drawings:
             files -= set(await session.scalars(select(SampleRow.file).where(SampleRow.file.in_(files))))  # of forks
         await self._folder.remove(files)
 
+    async def renew(self, entry_id: int, pictures: Collection[PreviewPicture]) -> None:
+        """These pictures and no others were drawn of the entry, and lie on the disk; where they do, nothing is written.
+
+        Nothing is kept when the entry is gone.
+        """
+        drawn = select(SampleRow.file).where(SampleRow.entry_id == entry_id, SampleRow.kind == DRAWN)
+        async with self._database.read() as session:
+            files = (await session.scalars(drawn.order_by(SampleRow.id))).all()
+        if await self._folder.read(files) != [picture.webp for picture in pictures]:
+            await self.forget(entry_id)
+            await self.keep(entry_id, pictures)
+
     async def undrawn(self, limit: int = 100, *, after: int = 0) -> tuple[CatalogEntry, ...]:
         """Added entries behind the id `after` of which nothing was drawn yet, and of which something may be.
 

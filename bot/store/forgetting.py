@@ -28,7 +28,7 @@ class Left:
     """What is still to go from the disk: jobs by id, samples by file name, adapters by hash."""
 
     jobs: frozenset[str]
-    samples: tuple[str, ...]
+    samples: frozenset[str]
     hashes: tuple[str, ...]
 
 
@@ -52,13 +52,14 @@ async def forget_rows(session: AsyncSession, member_id: int, shared: Shared) -> 
     gone = [entry.id for entry in entries]
     await _drop_reports(session, member_id, jobs, gone)
     of_them = or_(SampleRow.entry_id.in_(gone), SampleRow.member_id == member_id)
-    samples = tuple(await session.scalars(delete(SampleRow).where(of_them).returning(SampleRow.file)))
+    samples = set(await session.scalars(delete(SampleRow).where(of_them).returning(SampleRow.file)))
+    samples -= set(await session.scalars(select(SampleRow.file).where(SampleRow.file.in_(samples))))  # of forks
     await session.execute(delete(EntryRow).where(EntryRow.id.in_(gone)))
     hashes = await _drop_files(session, {entry.sha256 for entry in entries})
     await _drop_judgements(session, member_id)
     await session.execute(delete(QuestionRow).where(QuestionRow.member_id == member_id))
     await session.execute(delete(JobRow).where(JobRow.member_id == member_id))
-    return Left(jobs, samples, hashes)
+    return Left(jobs, frozenset(samples), hashes)
 
 
 async def _drop_words(session: AsyncSession, member_id: int, column: InstrumentedAttribute[str]) -> None:

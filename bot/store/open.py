@@ -11,9 +11,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from engine import BUILTIN_ADAPTERS, builtin_adapter
+from PIL import Image
 
-from ..orders.errors import NameTaken
+from engine import BUILTIN_ADAPTERS, builtin_adapter, builtin_samples
+
+from ..importing import PreviewPicture
+from ..orders.errors import NameTaken, StorageError
 from .audit import Audit
 from .backup import copy_database
 from .catalog import EVERYONE, Catalog
@@ -34,8 +37,6 @@ from .running import Running
 from .samples import SampleFolder
 from .settings import SettingsRows
 from .stock import StockRows
-
-log = logging.getLogger(__name__)
 
 BUILTIN_WORDS = {  # what the built-in adapters do, and under which tags they are found
     "ink": ("Black brush on paper, with a red seal. Mixes with light.", ("ink", "monochrome", "style")),
@@ -80,14 +81,33 @@ class Store:
         return await self.jobs.sweep() + await self.catalog.sweep() + await self.drawings.sweep()
 
     async def adopt_builtins(self) -> None:
-        """The engine's built-in adapters are in everyone's catalog, once each."""
+        """The engine's built-in adapters are in everyone's catalog, once each, with the pictures that come along."""
         for name in BUILTIN_ADAPTERS:
             words, tags = BUILTIN_WORDS.get(name, ("", ()))
             try:
                 file = builtin_adapter(name)
-                await self.catalog.add(file, name, visibility=EVERYONE, description=words, tags=tags)
+                entry = await self.catalog.add(file, name, visibility=EVERYONE, description=words, tags=tags)
             except NameTaken:  # by a member, before a version came with it
                 log.warning("The built-in adapter %s is not in the catalog: its name is somebody's", name)
+            else:
+                await self._show_builtin(name, entry.id)
+
+    async def _show_builtin(self, name: str, entry_id: int) -> None:
+        """Where there is no room for its pictures, it can be drawn with all the same."""
+        try:
+            await self.drawings.renew(entry_id, await asyncio.to_thread(_pictures_of, name))
+        except (StorageError, OSError) as fault:
+            log.warning("The built-in adapter %s is shown without pictures: %s", name, fault)
+
+
+def _pictures_of(name: str) -> list[PreviewPicture]:
+    """What comes with a built-in adapter."""
+    pictures = []
+    for path in builtin_samples(name):
+        with Image.open(path) as image:
+            width, height = image.size
+        pictures.append(PreviewPicture(path.read_bytes(), width, height, mature=False, url=""))
+    return pictures
 
 
 @asynccontextmanager

@@ -27,6 +27,10 @@ class SampleFolder:
         await asyncio.to_thread(write_whole, self.path(name), io.BytesIO(webp))
         return name
 
+    async def read(self, names: Iterable[str]) -> list[bytes | None]:
+        """The pictures of these names, None for each that is not there."""
+        return await asyncio.to_thread(lambda: [self._read(name) for name in names])
+
     async def remove(self, names: Iterable[str]) -> None:
         """No file of these names is in the folder."""
         await asyncio.to_thread(self._remove, tuple(names))
@@ -34,6 +38,12 @@ class SampleFolder:
     async def sweep(self, known: Collection[str]) -> int:
         """Only these pictures are left; gives how many others were there. Nothing may be added meanwhile."""
         return await asyncio.to_thread(self._sweep, frozenset(known))
+
+    def _read(self, name: str) -> bytes | None:
+        try:
+            return self.path(name).read_bytes()
+        except FileNotFoundError:
+            return None
 
     def _remove(self, names: tuple[str, ...]) -> None:
         for name in names:

@@ -15,7 +15,7 @@ from ..language import say, say_many
 from ..orders import CatalogEntry
 from ..orders.additions import EVERYONE, GUILD, Added, Offer, Origin
 from .cards import FAULT, Card
-from .text import code, lines, safe
+from .text import code, lines, safe, weight
 
 PREVIEWS = 4
 TRIGGERS = 12
@@ -49,7 +49,7 @@ def added_card(added: Added) -> Card:
     name = code(entry.name, 60)
     if not added.new:
         return Card(ui.TextDisplay[Any](say("This is here already, as {name}. Nothing was added.", name=name)))
-    same, use = code(added.same_as, 60), code(f"<lora:{entry.name}:0.8>", 90)
+    same, use = code(added.same_as, 60), code(f"<lora:{entry.name}:{weight(entry.weight)}>", 90)
     notes = [safe(translated(warning), 300) for warning in added.warnings[:5]]
     if added.shared:
         notes.append(say("Its tensors are those of {same}, only its metadata differ; that file is used.", same=same))

@@ -3,6 +3,8 @@
 figure.png    the chapter's figure: one prompt without adapter, with ink at 1, at 0.5, and with ink 0.5 + light 1
 subjects.png  sixteen prompts at seeds 0 to 15, by the base model alone
 adapters.png  eight prompts, seeds 0 to 7, under every adapter and the two mixes
+
+and in ../samples two pictures of each adapter, which a catalog shows of it: drawn as the bot draws what members add.
 """
 
 from __future__ import annotations
@@ -15,9 +17,11 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from ..config import EngineConfig
+from ..library import BUILTIN_ADAPTERS, SAMPLES
 from ..renderer import Renderer
 from ..types import AdapterUse, Request
 from .denoiser import SHEET
+from .styles import TRIGGERS
 
 HERE = Path(__file__).parent / "sheets"
 INK, NEON, LIGHT = AdapterUse("ink"), AdapterUse("neon"), AdapterUse("light")
@@ -52,7 +56,7 @@ PROMPTS = (
 
 
 def main() -> None:
-    """Leaves the three sheets beside this file."""
+    """Leaves the three sheets and the adapters' samples beside this file."""
     HERE.mkdir(exist_ok=True)
     renderer = Renderer(EngineConfig(preview_every=0))
     figure = [draw(renderer, "a red flower", 1, mix) for mix in FIGURE.values()]
@@ -62,6 +66,24 @@ def main() -> None:
     grid = [draw(renderer, prompt, seed, mix) for seed, prompt in enumerate(PROMPTS) for mix in COLUMNS.values()]
     labels = list(COLUMNS) + [""] * (len(grid) - len(COLUMNS))
     labelled(grid, labels, columns=len(COLUMNS)).save(HERE / "adapters.png", optimize=True)
+    draw_samples(renderer, SAMPLES)
+
+
+def draw_samples(renderer: Renderer, folder: Path) -> None:
+    """Leaves <adapter>-1.webp and <adapter>-2.webp in the folder, for each built-in adapter."""
+    folder.mkdir(exist_ok=True)
+    for name in BUILTIN_ADAPTERS:
+        result = renderer.run(sample_request(name), lambda progress: None, lambda: False)
+        for number, picture in enumerate(result.pictures, start=1):
+            image = Image.open(io.BytesIO(picture.png)).convert(
+                "RGB"
+            )  # anew from its pixels: a sample says nothing else
+            Image.frombytes("RGB", image.size, image.tobytes()).save(folder / f"{name}-{number}.webp", quality=85)
+
+
+def sample_request(name: str) -> Request:
+    """What bot/jobs/samples.py would draw of a built-in adapter."""
+    return Request(prompt=f"a house, {TRIGGERS[name]}", adapters=(AdapterUse(name),), seed=1, count=2)
 
 
 def draw(renderer: Renderer, prompt: str, seed: int, mix: Mix = ()) -> Image.Image:

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 
 import engine.library
-from engine import AdapterNotFound, AdapterUse, hash_digits, inspect_adapter
+from engine import BUILTIN_ADAPTERS, AdapterNotFound, AdapterUse, builtin_samples, hash_digits, inspect_adapter
 from engine.library import Library
 
 
@@ -84,3 +85,15 @@ def test_a_file_is_read_once_until_it_changes(
 def test_names_that_can_be_hashes() -> None:
     assert hash_digits("0xABCDEF12") == hash_digits(" abcdef12 ") == "abcdef12"
     assert hash_digits("abcdef1") == hash_digits("abcdefgh") == hash_digits("a" * 65) == ""
+
+
+def test_a_builtin_adapter_brings_two_small_pictures() -> None:
+    for name in BUILTIN_ADAPTERS:
+        paths = builtin_samples(name)
+        assert [path.name for path in paths] == [f"{name}-1.webp", f"{name}-2.webp"]
+        for path in paths:
+            with Image.open(path) as image:
+                assert (image.format, image.size, dict(image.getexif())) == ("WEBP", (128, 128), {})
+            assert path.stat().st_size < 8192
+    with pytest.raises(AdapterNotFound, match="No built-in adapter"):
+        builtin_samples("../model/ink")

@@ -79,10 +79,11 @@ async def test_a_review_shows_a_picture_of_ones_own_that_the_adapter_made(tmp_pa
         assert [(choice["name"], choice["value"]) for choice in offered] == [("with it", job.id)]
         assert await w.molly.autocomplete(w.channel, "lora rate", "picture", "", adapter="mist") == []
         assert await w.alice.autocomplete(w.channel, "lora rate", "picture", "", adapter="nobody") == []
+        before = set((w.data / "previews").iterdir())
         shown = await w.alice.slash(w.channel, "lora rate", adapter="mist", stars=4, picture=job.id)
         reviews = await w.molly.click(await public(w, shown), label="Reviews")
         assert len(reviews.response.message.attachments) == 1
-        (file,) = (w.data / "previews").iterdir()
+        (file,) = set((w.data / "previews").iterdir()) - before
         assert b"with it" not in file.read_bytes()
         without = await w.alice.slash(w.channel, "lora rate", adapter="mist", stars=4, picture=other.id)
         assert "made without mist" in said(without)

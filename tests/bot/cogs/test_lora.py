@@ -10,6 +10,7 @@ import discord
 from bot.orders import CatalogEntry, Change, Wish
 from bot.store.models import EntryRow, SampleRow
 from bot.views.adapter import ADAPTER_DEEDS, AdapterAction, AdapterButton
+from engine import BUILTIN_ADAPTERS
 from tests.bot.worlds import World, buttons, items, texts, world
 from tests.fakes import adapter_file, png, who
 
@@ -70,7 +71,9 @@ async def test_browse_shows_what_there_is_with_its_pictures_to_oneself(tmp_path:
         said = texts(shown.response.message)
         for words in ("4 adapters", "`moss`", "Damp stones", "#forest", "`softgreen`", "`ink`", "built-in"):
             assert words in said
-        assert [file.filename for file in shown.response.message.attachments] == ["sample-0.png"]
+        files = [(file.filename, file.description) for file in shown.response.message.attachments]
+        assert files[0] == ("sample-0.png", "moss")
+        assert sorted(name or "" for _, name in files[1:]) == sorted(BUILTIN_ADAPTERS)
         assert fits_discord(shown.response.message)
 
 
@@ -185,9 +188,10 @@ async def test_mature_pictures_are_shown_only_where_adults_are(tmp_path: Path) -
         moss = await put(w, "moss")
         await picture(w, moss, "mature.png", mature=True)
         for channel, number in ((w.channel, 0), (adults, 1)):
-            for command, options in (("lora info", {"adapter": "moss"}), ("lora browse", {"show": "new"})):
+            commands = (("lora info", {"adapter": "moss"}, 0), ("lora browse", {"show": "new"}, len(BUILTIN_ADAPTERS)))
+            for command, options, others in commands:
                 shown = await w.alice.slash(channel, command, **options)
-                assert len(shown.response.message.attachments) == number, (channel, command)
+                assert len(shown.response.message.attachments) == others + number, (channel, command)
         await w.bot.shelf.edit(who(w.bob.id, guild_id=w.channel.guild.id), "moss", Change(nsfw=True))
         assert "`moss`" not in texts((await w.alice.slash(w.channel, "lora browse")).response.message)
         assert "`moss`" in texts((await w.alice.slash(adults, "lora browse")).response.message)

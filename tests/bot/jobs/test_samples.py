@@ -7,20 +7,21 @@ import io
 import itertools
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageChops, ImageStat
 
 from bot.importing import Provenance
 from bot.jobs import Runner
-from bot.jobs.samples import COUNT, SEED, Samples
+from bot.jobs.samples import COUNT, SEED, Samples, sample_request
 from bot.orders import CatalogEntry, Forbidden, Gate, Who
 from bot.orders.additions import Addition
 from bot.store import open_store
 from bot.store.models import SampleRow
 from engine import (
+    BUILTIN_ADAPTERS,
     Cancelled,
     Conduct,
     EngineConfig,
@@ -29,8 +30,11 @@ from engine import (
     Request,
     Scheduler,
     builtin_adapter,
+    builtin_samples,
     inspect_adapter,
 )
+from engine.builtin import sheets
+from engine.renderer import Renderer
 from tests.fakes import MEMBER, Bench, FakeFleet, FakePoster, adapter_file, bench, order, until, who
 
 _values = itertools.count(1)  # no two adapters have the same tensors
@@ -224,6 +228,30 @@ async def test_the_engine_draws_them(tmp_path: Path) -> None:
         images = [Image.open(path) for path in (tmp_path / "data" / "previews").iterdir()]
         assert [(image.format, image.size) for image in images] == [("WEBP", (128, 128))] * COUNT
         assert len({image.tobytes() for image in images}) == COUNT
+
+
+async def test_the_builtin_adapters_are_shown_as_everything_else_is_drawn(tmp_path: Path) -> None:
+    """Their pictures were asked for in the same words, at the same seeds; nothing draws them again."""
+    async with open_store(None, tmp_path) as store:
+        await store.adopt_builtins()
+        for name in BUILTIN_ADAPTERS:
+            entry = await store.catalog.find(who(), name)
+            assert entry is not None
+            request = sample_request(entry)
+            (use,) = request.adapters
+            assert replace(request, adapters=(replace(use, sha256=""),)) == sheets.sample_request(name)
+        assert await store.drawings.undrawn() == ()
+
+
+@pytest.mark.slow
+def test_the_pictures_that_are_shipped_are_what_the_engine_draws(tmp_path: Path) -> None:
+    """Drawn anew here, they differ by what another processor rounds."""
+    sheets.draw_samples(Renderer(EngineConfig(preview_every=0)), tmp_path)
+    for name in BUILTIN_ADAPTERS:
+        for shipped in builtin_samples(name):
+            pictures = [Image.open(path).convert("RGB") for path in (shipped, tmp_path / shipped.name)]
+            apart = ImageStat.Stat(ImageChops.difference(*pictures))
+            assert max(apart.mean) < 4, shipped.name
 
 
 async def test_a_sample_is_the_first_trial_of_an_adapter(tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy import text
 
 import bot.store.open
-from bot.orders import CatalogEntry
-from bot.store import Store
-from engine import BUILTIN_ADAPTERS, inspect_adapter
+from bot.orders import CatalogEntry, Shared
+from bot.store import Store, open_store
+from engine import BUILTIN_ADAPTERS, builtin_samples, inspect_adapter
 from tests.fakes import GUILD, MEMBER, adapter_file, order, who
 
 HERE, ELSEWHERE, DIRECT = who(), who(7, guild_id=9), who(7, guild_id=None)
@@ -57,6 +57,76 @@ async def test_a_new_builtin_file_takes_the_old_ones_place(store: Store, builtin
     ink = await store.catalog.find(HERE, "ink")
     assert ink is not None
     assert ink.info.title == "better ink"
+
+
+async def shown(store: Store, name: str = "ink") -> list[tuple[bytes, tuple[int, int], str]]:
+    entry = await store.catalog.find(HERE, name)
+    assert entry is not None
+    samples = await store.catalog.samples(HERE, entry, 9)
+    return [(sample.path.read_bytes(), (sample.width, sample.height), sample.kind) for sample in samples]
+
+
+async def test_the_builtin_adapters_have_their_pictures_once(tmp_path: Path, builtins: Path) -> None:
+    """Those that come with the engine, in the bot's own folder, which no later start writes to."""
+    kept: set[frozenset[tuple[str, int]]] = set()
+    for _ in range(3):
+        async with open_store(None, tmp_path / "data") as store:
+            await store.adopt_builtins()
+            for name in BUILTIN_ADAPTERS:
+                shipped = [(path.read_bytes(), (128, 128), "drawn") for path in builtin_samples(name)]
+                assert await shown(store, name) == shipped
+        files = (tmp_path / "data" / "previews").iterdir()
+        kept.add(frozenset((path.name, path.stat().st_mtime_ns) for path in files))
+    ((*files,),) = kept
+    assert len(files) == 2 * len(BUILTIN_ADAPTERS)
+
+
+async def test_an_older_folder_gets_the_pictures_and_so_does_one_that_lost_them(
+    store: Store, builtins: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever was shown before is gone from the disk too."""
+    monkeypatch.setattr(bot.store.open, "builtin_samples", lambda name: ())
+    await store.adopt_builtins()
+    assert await shown(store) == []
+    monkeypatch.setattr(bot.store.open, "builtin_samples", lambda name: builtin_samples("neon"))
+    await store.adopt_builtins()
+    assert await shown(store) == await shown(store, "neon") != []
+    monkeypatch.undo()
+    await store.adopt_builtins()
+    files = list((store.adapters_folder.parent / "previews").iterdir())
+    assert [data for data, *_ in await shown(store)] == [path.read_bytes() for path in builtin_samples("ink")]
+    assert len(files) == 2 * len(BUILTIN_ADAPTERS)
+    for file in files:
+        file.unlink()
+    await store.adopt_builtins()
+    assert len(await shown(store)) == 2
+
+
+async def test_without_room_for_pictures_the_builtin_adapters_are_there_all_the_same(
+    store: Store, builtins: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (store.adapters_folder.parent / "previews").rmdir()
+    await store.adopt_builtins()
+    assert await names(store, HERE) == sorted(BUILTIN_ADAPTERS)
+    assert await shown(store) == []
+    assert "The built-in adapter ink is shown without pictures" in caplog.text
+
+
+async def test_a_builtin_s_pictures_outlast_its_forks(store: Store, builtins: Path) -> None:
+    """A fork shows them too; when it is removed, or its member forgotten, they are there for everybody else."""
+    await store.adopt_builtins()
+    before = await shown(store)
+    ink = await store.catalog.find(HERE, "ink")
+    assert ink is not None
+    fork = await store.entries.fork(HERE, ink.id, "mine")
+    assert fork is not None
+    assert await shown(store, "mine") == before
+    assert await store.entries.remove(HERE, fork.id) is not None
+    assert await shown(store) == before
+    assert await store.entries.fork(HERE, ink.id, "mine") is not None
+    await store.people.forget(MEMBER, Shared.REMOVED)
+    assert await store.catalog.find(HERE, "mine") is None
+    assert await shown(store) == before
 
 
 async def test_what_the_file_says_is_kept_without_loss(store: Store, tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def contents(data: Path) -> dict[str, bytes]:
     """Every file that a backup keeps, and the database as SQL."""
     files = {
         path.relative_to(data).as_posix(): path.read_bytes()
-        for folder in ("adapters", "pictures")
+        for folder in ("adapters", "pictures", "previews")
         for path in (data / folder).rglob("*")
         if path.is_file()
     }
