@@ -18,7 +18,7 @@ pytestmark = [
 
 async def test_kills_lose_nothing_and_double_nothing(tmp_path: Path) -> None:
     """Six named moments and six random ones, with a fifth of Discord's replies lost."""
-    seen = await kill(tmp_path, kills=12, seed=1, life=0.8)
+    seen = await kill(tmp_path, kills=12, seed=1, life=0.6, every=0.15)
     assert {name: seen.found[name] for name in BROKEN} == dict.fromkeys(BROKEN, 0)
     assert seen.found["breaches of Discord's rules"] == 0
     assert seen.found["ended as posted"] > 10
