@@ -85,7 +85,7 @@ async def test_every_kind_of_message_mentions_nobody_else(tmp_path: Path) -> Non
     """First answers, later ones, edits, and messages in channels: those of the matrix are looked at there."""
     async with world(tmp_path) as w:
         await w.drawn("@everyone <@1>")  # an answer, and edits of it
-        await w.alice.slash(w.channel, "lora info", name="@everyone")
+        await w.alice.slash(w.channel, "lora info", adapter="@everyone")
         await w.bob.click(w.channel.last_message, label="Delete")  # a later answer
         w.env.inject_error("PATCH", "/webhooks/*", status=404, code=10015, times=1)
         await w.drawn("@everyone")  # a message in the channel
