@@ -29,7 +29,7 @@ from .buttons import Action, JobButton
 log = logging.getLogger(__name__)
 
 TOKEN_LIFE = timedelta(minutes=14)  # of the 15 that Discord gives
-LOOKED_THROUGH = 100  # messages, the newest of the channel
+LOOKED_THROUGH = 1000  # messages that came to the channel since the order, the newest first; a request is a hundred
 
 
 class DiscordPoster:
@@ -153,6 +153,8 @@ class DiscordPoster:
                     shown = message.channel.id, message.id
                 elif promise in signs:
                     stale.append(message.id)
+                if shown and (stale or job.message_id):
+                    break  # there is nothing more of this job
         return shown, stale
 
     def _channel(self, job: Job) -> discord.PartialMessageable:

@@ -221,3 +221,13 @@ async def test_whether_an_order_was_answered_is_asked_of_discord(
             await DiscordPoster(w.bot).answered(job)
         await w.env.advance_time(15 * 60)
         assert await DiscordPoster(w.bot).answered(job)
+
+
+async def test_an_end_is_found_behind_everything_that_was_said_since(tmp_path: Path) -> None:
+    """A bot that was away for long comes back to a busy channel, and still posts nothing twice."""
+    async with world(tmp_path) as w:
+        job = await w.drawn()
+        for number in range(120):
+            await w.bob.send(w.channel, str(number))
+        await w.env.advance_time(15 * 60)
+        assert await DiscordPoster(w.bot).post(job, "another nonce") == (w.channel.id, job.message_id)
