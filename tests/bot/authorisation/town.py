@@ -17,12 +17,13 @@ import discord
 import simcord
 from simcord.backend import serializers
 
+from bot.jobs import Runner
 from bot.orders import Job, Who
 from bot.orders.verdicts import Reason
 from bot.store import Store
 from tests.bot import forgery
 from tests.bot.worlds import World, world
-from tests.fakes import adapter_file, order
+from tests.fakes import adapter_file, order, until
 
 from .people import CANARIES, NAMES, PROMPT, TITLES, WORDS, Person, Place, Rank, Seat, Thing, may_read
 
@@ -77,8 +78,9 @@ def loud(env: simcord.Env) -> list[str]:
 class Ledger:
     """What the store holds, as rows: whether anything changed, and the way back."""
 
-    def __init__(self, data: Path, store: Store) -> None:
+    def __init__(self, data: Path, store: Store, runner: Runner) -> None:
         self._data = data
+        self._runner = runner
         self._database = store.connections
         self._file = data / "loraloom.db"
         self._copy = sqlite3.connect(":memory:", check_same_thread=False)
@@ -99,6 +101,7 @@ class Ledger:
 
     async def calm(self) -> dict[str, object]:
         """The rows, once nothing goes on any more that was begun before."""
+        await until(lambda: self._runner.busy == 0, seconds=10.0)
         rows = await self.rows()
         while rows != (rows := await self._later()):
             pass
@@ -111,6 +114,7 @@ class Ledger:
     async def restore(self) -> None:
         """Everything is as it was."""
         if await self.changed():
+            await self.calm()  # or what was begun would be written down afterwards, and be blamed on the next
             await asyncio.to_thread(self._restore)
             async with self._database.write():  # what is kept in memory of the database is read anew after a commit
                 pass
@@ -244,7 +248,7 @@ async def town(data: Path) -> AsyncIterator[Town]:
         card = copy.deepcopy(w.env.backend.get_message(w.channel.id, w.channel.last_message.id))
         owner = Who(w.alice.id, "owner", guild_id, w.channel.id)
         waiting = await store.jobs.record(order(PROMPT, by=owner))
-        ledger = Ledger(data, store)
+        ledger = Ledger(data, store, w.bot.runner)
         try:
             yield Town(w, members, channels, ledger, await w.job(job.id), waiting.id, card)
         finally:
