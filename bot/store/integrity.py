@@ -29,8 +29,11 @@ def check(database: Path) -> str | None:
             raise DatabaseBroken(f"{database} is {state}, but files that it kept account of are here. {RESTORE}")
         return None
     with database.open("rb") as file:
-        if file.read(len(HEADER)) != HEADER:
-            raise DatabaseBroken(f"{database} is not an SQLite database any more. {RESTORE}")
+        head = file.read(20)
+    if not head.startswith(HEADER):
+        raise DatabaseBroken(f"{database} is not an SQLite database any more. {RESTORE}")
+    if any(version not in (1, 2) for version in head[18:20]):  # SQLite would read it, and not write
+        raise DatabaseBroken(f"{database} is damaged: its head asks for a format that SQLite never had. {RESTORE}")
     revision = _examined(database)
     known = {script.revision for script in ScriptDirectory(str(MIGRATIONS)).walk_revisions()}
     if revision is not None and revision not in known:

@@ -297,3 +297,20 @@ async def test_pictures_that_the_disk_does_not_take_are_an_error_for_members(
         assert list((tmp_path / "pictures").iterdir()) == []
         monkeypatch.undo()
         assert await store.jobs.rendered(running, result(running.request))
+
+
+@pytest.mark.parametrize("at", [18, 19])
+async def test_a_database_that_could_only_be_read_is_refused_before_anything_is_built_on_it(
+    tmp_path: Path, at: int
+) -> None:
+    """SQLite takes a file whose head asks for a newer format as one to be read and never written."""
+    async with open_store(None, tmp_path):
+        pass
+    file = tmp_path / "loraloom.db"
+    data = bytearray(file.read_bytes())
+    data[at] = 77
+    file.write_bytes(data)
+    with pytest.raises(DatabaseBroken, match="restore"):
+        async with open_store(None, tmp_path):
+            pass
+    assert file.read_bytes() == bytes(data)
