@@ -13,8 +13,7 @@ from typing import Any
 from engine import Fleet, LocalFleet, Scheduler
 
 from .config import BotConfig, ConfigError
-from .importing import DropServer, Importer, Preview, SourceMissing, WatchFolder, open_importer
-from .importing.previews import redraw
+from .importing import DropServer, Importer, Preview, SourceMissing, WatchFolder, open_importer, redraw
 from .jobs import Runner
 from .jobs.poster import Poster
 from .jobs.samples import Samples

@@ -40,7 +40,7 @@ class Running:
                 return None
             row = await session.get(RunningRow, sha256)
             if row is None:
-                session.add(row := _fresh(sha256))
+                session.add(row := never_drawn(sha256))
             row.draws += 1
             row.seconds_per_step = _blended(row.seconds_per_step, seconds_per_step)
             row.base_seconds_per_step = _blended(row.base_seconds_per_step, base_seconds_per_step)
@@ -88,7 +88,8 @@ class Running:
         )
 
 
-def _fresh(sha256: str) -> RunningRow:
+def never_drawn(sha256: str) -> RunningRow:
+    """The row of a file of which nothing is known yet."""
     return RunningRow(
         sha256=sha256,
         draws=0,

@@ -14,6 +14,7 @@ from ..orders.values import Who
 from .audit import Audit
 from .database import Database
 from .models import FileRow, ModelRow, RunningRow, SettingsRow
+from .running import never_drawn
 
 BOT = "bot"  # the scope of what is chosen for all servers together
 
@@ -48,7 +49,7 @@ class StockRows:
             if (row is not None and row.pinned) == on:
                 return False
             if row is None:
-                session.add(_never_drawn(sha256))
+                session.add(never_drawn(sha256))
             await session.flush()
             await session.execute(update(RunningRow).where(RunningRow.sha256 == sha256).values(pinned=on))
             await self._audit.note(session, "adapter pin" if on else "adapter unpin", name[:100], actor=who.member_id)
@@ -85,15 +86,3 @@ class StockRows:
 async def _warm(session: AsyncSession) -> list[str]:
     value = await session.scalar(select(SettingsRow.value).where(SettingsRow.scope == BOT))
     return [] if value is None else list(value["warm"])
-
-
-def _never_drawn(sha256: str) -> RunningRow:
-    return RunningRow(
-        sha256=sha256,
-        draws=0,
-        failures=0,
-        failed_for=[],
-        seconds_per_step=0.0,
-        base_seconds_per_step=0.0,
-        pinned=False,
-    )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
@@ -23,6 +22,7 @@ from ..orders.additions import EVERYONE, GUILD, PRIVATE, Offer
 from ..replies import border, reply_to
 from . import asking
 from .cards import Card, note
+from .numbered import NUMBER, Numbered
 from .offers import added_card, failed_card, offer_card, page_button, picture_card, progress_card
 from .text import shortened
 
@@ -31,10 +31,11 @@ log = logging.getLogger(__name__)
 EVERY = 2.0  # seconds between two looks of the one who waits
 NAMED = 25  # options that Discord takes in one menu
 WORTH_ANOTHER_TRY = (Interrupted, SourceBusy, NoRoom, StorageError, QueueFull)
-_NUMBER = r"(?P<number>[\w-]{22})"
 
 
-class AddButton(ui.DynamicItem[ui.Button[ui.LayoutView]], template=rf"loom:add:(?P<verb>yes|no|stop):{_NUMBER}"):
+class AddButton(
+    Numbered, ui.DynamicItem[ui.Button[ui.LayoutView]], template=rf"loom:add:(?P<verb>yes|no|stop):{NUMBER}"
+):
     """Yes or no to an offer, or an end of the import that a yes has begun."""
 
     def __init__(self, verb: str, number: str) -> None:
@@ -43,12 +44,6 @@ class AddButton(ui.DynamicItem[ui.Button[ui.LayoutView]], template=rf"loom:add:(
         super().__init__(ui.Button(label=label, style=style, custom_id=f"loom:add:{verb}:{number}"))
         self.verb = verb
         self.number = number
-
-    @classmethod
-    async def from_custom_id(
-        cls, interaction: discord.Interaction[Any], item: ui.Item[Any], match: re.Match[str], /
-    ) -> Self:
-        return cls(match["verb"], match["number"])
 
     async def callback(self, interaction: discord.Interaction[Any]) -> None:
         async with border(interaction):
@@ -67,7 +62,7 @@ class AddButton(ui.DynamicItem[ui.Button[ui.LayoutView]], template=rf"loom:add:(
             await _bring(interaction, offer, self.number)
 
 
-class VisibilityMenu(ui.DynamicItem[ui.Select[ui.LayoutView]], template=rf"loom:add:seen:{_NUMBER}"):
+class VisibilityMenu(Numbered, ui.DynamicItem[ui.Select[ui.LayoutView]], template=rf"loom:add:seen:{NUMBER}"):
     """Who will see the adapter."""
 
     def __init__(self, number: str, chosen: str = PRIVATE) -> None:
@@ -82,12 +77,6 @@ class VisibilityMenu(ui.DynamicItem[ui.Select[ui.LayoutView]], template=rf"loom:
         super().__init__(ui.Select(custom_id=f"loom:add:seen:{number}", options=options))
         self.number = number
 
-    @classmethod
-    async def from_custom_id(
-        cls, interaction: discord.Interaction[Any], item: ui.Item[Any], match: re.Match[str], /
-    ) -> Self:
-        return cls(match["number"])
-
     async def callback(self, interaction: discord.Interaction[Any]) -> None:
         async with border(interaction):
             who, chosen = asking.who(interaction), self.item.values[0]
@@ -95,7 +84,7 @@ class VisibilityMenu(ui.DynamicItem[ui.Select[ui.LayoutView]], template=rf"loom:
             await interaction.response.edit_message(view=_offered(interaction, offer, self.number))
 
 
-class NamedMenu(ui.DynamicItem[ui.Select[ui.LayoutView]], template=rf"loom:add:named:{_NUMBER}"):
+class NamedMenu(Numbered, ui.DynamicItem[ui.Select[ui.LayoutView]], template=rf"loom:add:named:{NUMBER}"):
     """One of the adapters that a picture names, to be looked up."""
 
     def __init__(self, number: str, named: Mapping[str, str] | None = None) -> None:
@@ -108,12 +97,6 @@ class NamedMenu(ui.DynamicItem[ui.Select[ui.LayoutView]], template=rf"loom:add:n
         )
         super().__init__(menu)
         self.number = number
-
-    @classmethod
-    async def from_custom_id(
-        cls, interaction: discord.Interaction[Any], item: ui.Item[Any], match: re.Match[str], /
-    ) -> Self:
-        return cls(match["number"])
 
     async def callback(self, interaction: discord.Interaction[Any]) -> None:
         async with border(interaction):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any
 
 import discord
 from discord import ButtonStyle, ui
@@ -18,17 +18,19 @@ from ..replies import border
 from . import asking
 from .adapter import adapter_card, stars
 from .cards import Card, custom_ids
+from .numbered import NUMBER, Numbered
 from .samples import sample_files
 from .text import code, safe, shortened
 
 DESCRIBED = 140
 TAGS_SHOWN = 6
 WORDS_SHOWN = 3
-_NUMBER = r"(?P<number>[0-9A-Za-z_-]{22})"
-_BACK = re.compile(rf"loom:browse:back:{_NUMBER}")
+_BACK = re.compile(rf"loom:browse:back:{NUMBER}")
 
 
-class Turn(ui.DynamicItem[ui.Button[ui.LayoutView]], template=rf"loom:browse:(?P<verb>prev|next|back):{_NUMBER}"):
+class Turn(
+    Numbered, ui.DynamicItem[ui.Button[ui.LayoutView]], template=rf"loom:browse:(?P<verb>prev|next|back):{NUMBER}"
+):
     """Goes to a neighbouring page, or back to the page from one of its entries."""
 
     def __init__(self, verb: str, number: str, *, disabled: bool = False) -> None:
@@ -40,12 +42,6 @@ class Turn(ui.DynamicItem[ui.Button[ui.LayoutView]], template=rf"loom:browse:(?P
         self.verb = verb
         self.number = number
 
-    @classmethod
-    async def from_custom_id(
-        cls, interaction: discord.Interaction[Any], item: ui.Item[Any], match: re.Match[str], /
-    ) -> Self:
-        return cls(match["verb"], match["number"])
-
     async def callback(self, interaction: discord.Interaction[Any]) -> None:
         async with border(interaction):
             step = {"prev": -1, "next": 1, "back": 0}[self.verb]
@@ -53,19 +49,15 @@ class Turn(ui.DynamicItem[ui.Button[ui.LayoutView]], template=rf"loom:browse:(?P
             await _show(interaction, gallery, self.number)
 
 
-class Narrow(ui.DynamicItem[ui.Select[ui.LayoutView]], template=rf"loom:browse:(?P<verb>show|family|tag):{_NUMBER}"):
+class Narrow(
+    Numbered, ui.DynamicItem[ui.Select[ui.LayoutView]], template=rf"loom:browse:(?P<verb>show|family|tag):{NUMBER}"
+):
     """Shows others, from the first page: in another order, of another base, with another tag."""
 
     def __init__(self, verb: str, number: str, options: Sequence[discord.SelectOption] = ()) -> None:
         super().__init__(ui.Select(custom_id=f"loom:browse:{verb}:{number}", options=list(options)))
         self.verb = verb
         self.number = number
-
-    @classmethod
-    async def from_custom_id(
-        cls, interaction: discord.Interaction[Any], item: ui.Item[Any], match: re.Match[str], /
-    ) -> Self:
-        return cls(match["verb"], match["number"])
 
     async def callback(self, interaction: discord.Interaction[Any]) -> None:
         async with border(interaction):
@@ -75,7 +67,7 @@ class Narrow(ui.DynamicItem[ui.Select[ui.LayoutView]], template=rf"loom:browse:(
             await _show(interaction, gallery, self.number)
 
 
-class OpenEntry(ui.DynamicItem[ui.Select[ui.LayoutView]], template=rf"loom:browse:open:{_NUMBER}"):
+class OpenEntry(Numbered, ui.DynamicItem[ui.Select[ui.LayoutView]], template=rf"loom:browse:open:{NUMBER}"):
     """Opens one entry of a page."""
 
     def __init__(self, number: str, entries: Sequence[CatalogEntry] = ()) -> None:
@@ -90,12 +82,6 @@ class OpenEntry(ui.DynamicItem[ui.Select[ui.LayoutView]], template=rf"loom:brows
         )
         super().__init__(select)
         self.number = number
-
-    @classmethod
-    async def from_custom_id(
-        cls, interaction: discord.Interaction[Any], item: ui.Item[Any], match: re.Match[str], /
-    ) -> Self:
-        return cls(match["number"])
 
     async def callback(self, interaction: discord.Interaction[Any]) -> None:
         async with border(interaction):

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import secrets
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import discord
 from discord import ButtonStyle, ui
@@ -20,6 +19,7 @@ from ..replies import border
 from . import asking
 from .cards import Card, note
 from .forms import Form
+from .numbered import Numbered
 from .text import code, shortened
 
 MOST = 200  # questions that wait for an answer at once; the oldest are forgotten first
@@ -57,7 +57,9 @@ class Questions:
 
 
 class Answer(
-    ui.DynamicItem[ui.Button[ui.LayoutView]], template=r"loom:grid:(?P<verb>draw|drop):(?P<number>[0-9a-f]{16})"
+    Numbered,
+    ui.DynamicItem[ui.Button[ui.LayoutView]],
+    template=r"loom:grid:(?P<verb>draw|drop):(?P<number>[0-9a-f]{16})",
 ):
     """Yes or no to a question."""
 
@@ -66,12 +68,6 @@ class Answer(
         super().__init__(ui.Button(label=say(label), style=style, custom_id=f"loom:grid:{verb}:{number}"))
         self.verb = verb
         self.number = number
-
-    @classmethod
-    async def from_custom_id(
-        cls, interaction: discord.Interaction[Any], item: ui.Item[Any], match: re.Match[str], /
-    ) -> Self:
-        return cls(match["verb"], match["number"])
 
     async def callback(self, interaction: discord.Interaction[Any]) -> None:
         async with border(interaction):

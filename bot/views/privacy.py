@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from typing import Any, Self
+from typing import Any
 
 import discord
 from discord import ButtonStyle, ui
@@ -13,13 +12,15 @@ from ..orders import Holdings, Shared
 from ..replies import border
 from . import asking
 from .cards import FAULT, Card, note
+from .numbered import NUMBER, Numbered
 
 KEEP = "keep"
 
 
 class AnswerForget(
+    Numbered,
     ui.DynamicItem[ui.Button[ui.LayoutView]],
-    template=rf"loom:forget:(?P<verb>{'|'.join([*Shared, KEEP])}):(?P<number>[0-9A-Za-z_-]{{22}})",
+    template=rf"loom:forget:(?P<verb>{'|'.join([*Shared, KEEP])}):{NUMBER}",
 ):
     """Yes, and what becomes of the adapters that were shared; or no."""
 
@@ -28,12 +29,6 @@ class AnswerForget(
         super().__init__(ui.Button(label=label or verb, style=style, custom_id=f"loom:forget:{verb}:{number}"))
         self.verb = verb
         self.number = number
-
-    @classmethod
-    async def from_custom_id(
-        cls, interaction: discord.Interaction[Any], item: ui.Item[Any], match: re.Match[str], /
-    ) -> Self:
-        return cls(match["verb"], match["number"])
 
     async def callback(self, interaction: discord.Interaction[Any]) -> None:
         async with border(interaction):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from typing import Any, Self
+from typing import Any
 
 import discord
 from discord import ButtonStyle, ui
@@ -13,12 +12,11 @@ from ..orders import CatalogEntry
 from ..replies import border
 from . import asking
 from .cards import Card, note
+from .numbered import NUMBER, Numbered
 from .text import code
 
 
-class Decide(
-    ui.DynamicItem[ui.Button[ui.LayoutView]], template=r"loom:remove:(?P<verb>yes|no):(?P<number>[0-9A-Za-z_-]{22})"
-):
+class Decide(Numbered, ui.DynamicItem[ui.Button[ui.LayoutView]], template=rf"loom:remove:(?P<verb>yes|no):{NUMBER}"):
     """Yes or no. What it is about is in the database, under the number."""
 
     def __init__(self, verb: str, number: str) -> None:
@@ -27,12 +25,6 @@ class Decide(
         super().__init__(ui.Button(label=label, style=style, custom_id=f"loom:remove:{verb}:{number}"))
         self.verb = verb
         self.number = number
-
-    @classmethod
-    async def from_custom_id(
-        cls, interaction: discord.Interaction[Any], item: ui.Item[Any], match: re.Match[str], /
-    ) -> Self:
-        return cls(match["verb"], match["number"])
 
     async def callback(self, interaction: discord.Interaction[Any]) -> None:
         async with border(interaction):
