@@ -278,6 +278,11 @@ class Bot(commands.Bot):
     async def on_ready(self) -> None:
         log.info("Ready as %s (ID %s)", self.user, self.user and self.user.id)
 
+    def dispatch(self, event_name: str, /, *args: Any, **kwargs: Any) -> None:
+        """As discord.py does; but it tells a bot that it is ready up to two seconds late, and one that is closed too."""
+        if not self.is_closed():
+            super().dispatch(event_name, *args, **kwargs)
+
     async def close(self) -> None:
         """No job runs, nothing is sent, and the database is closed, in this order."""
         try:

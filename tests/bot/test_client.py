@@ -74,6 +74,12 @@ async def test_a_bot_that_is_closed_leaves_running_jobs_to_the_next(tmp_path: Pa
         assert (await w.job(job_id)).state is JobState.RUNNING
 
 
+async def test_a_bot_that_is_closed_is_told_nothing_more(tmp_path: Path) -> None:
+    async with a_bot(tmp_path) as bot:
+        pass
+    bot.dispatch("ready")  # as discord.py does, up to two seconds after READY came
+
+
 async def test_a_discord_out_of_reach_is_said_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def start(self: object, token: str) -> None:
         raise aiohttp.ClientConnectionError("no such host")

@@ -12,7 +12,7 @@ from pathlib import Path
 from bot.views.buttons import Action, JobButton
 from tests.wire.http import Injected
 from tests.wire.server import Server
-from tests.wire.world import Interaction, Message, Request, User
+from tests.wire.world import Channel, Interaction, Message, Request, User
 
 from .process import rows, strays
 
@@ -33,10 +33,16 @@ def lossy(rng: random.Random, share: float) -> Callable[[Request], Injected | No
 
 
 class Crowd:
-    """So many members, and what they ordered."""
+    """So many members in so many channels of one server, and what they ordered.
 
-    def __init__(self, server: Server, rng: random.Random, members: int = 12) -> None:
+    Discord lets a bot send one message a second to a channel; what ends there is no faster than that.
+    """
+
+    def __init__(self, server: Server, rng: random.Random, members: int = 12, channels: int = 1) -> None:
         self.server, self.rng = server, rng
+        more = [Channel(f"general-{number}", server.guild.id) for number in range(2, channels + 1)]
+        server.guild.channels.extend(more)
+        self.channels = [server.channel, *more]
         self.members = [User(f"member{i}") for i in range(members)]
         self.orders: list[Interaction] = []
         self.presses = 0
@@ -46,7 +52,11 @@ class Crowd:
         about = f"a {self.rng.choice(['red', 'blue', 'green'])} flower, {len(self.orders)}"
         mix = self.rng.choice(["", " <lora:ink:0.5>", " <lora:neon:0.3>"])
         ordered = await self.server.slash(
-            "imagine", user=self.rng.choice(self.members), prompt=about + mix, count=self.rng.choice([1, 1, 2])
+            "imagine",
+            user=self.rng.choice(self.members),
+            channel=self.rng.choice(self.channels),
+            prompt=about + mix,
+            count=self.rng.choice([1, 1, 2]),
         )
         self.orders.append(ordered)
         return ordered
