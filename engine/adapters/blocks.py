@@ -1,8 +1,9 @@
 """weight = round(pristine + sum of m * D): in float32, rounded once, with as little traffic in memory as possible.
 
 On a CPU a switch costs the multiplications (two flops a weight and rank, at what the core can do) and the way of the
-weights through memory. A float32 copy of a whole layer would go there and back for every adapter, in fresh memory each
-time; a few megabytes of rows at a time, in one scratch buffer for all layers, the sum lives in the cache from the first
+weights through memory. What LoRA asks for, which is nearly everything, a loop of our own does in one pass (`kernel`).
+For the rest a float32 copy of a whole layer would go to memory and back for every adapter, in fresh memory each time; a
+few megabytes of rows at a time, in one scratch buffer for all layers, the sum lives in the cache from the first
 conversion to the rounding. On a GPU the launches of kernels count: there, many layers are converted by one launch.
 """
 
@@ -10,12 +11,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import torch
 
 from ..errors import AdapterInvalid
 from .formats import Change
+from .formats.lora import LowRank
+from .kernel import Kernel, kernel
 
 BLOCK = 1 << 20  # float32 numbers: 4 MiB. Measured: half of it costs 10 % more, an eighth 50 %, whole layers 110 %
 GROUP = 1 << 26  # float32 numbers: 256 MiB of a GPU's memory, a few launches for all of SD 1.5
@@ -41,17 +45,56 @@ def write_sums(works: Iterable[Work], device: torch.device | None = None) -> Non
     idle = [work for work in works if not work.changes]
     if idle:
         torch._foreach_copy_([work.weight for work in idle], [work.pristine for work in idle])
-    scratch = torch.empty(BLOCK)
+    near: list[Work] = []
     there: dict[torch.device, list[Work]] = {}
     for work in works:
         place = device or work.weight.device
         if work.changes and place.type == work.weight.device.type == "cpu":
-            write_sum(work, scratch)
+            near.append(work)
         elif work.changes:
             there.setdefault(place, []).append(work)
+    write_near(near)
     for place, group in there.items():
         for some in _groups(group):
             write_together(some, place)
+
+
+def write_near(works: Iterable[Work]) -> None:
+    """Weights on the CPU, on as many threads as PyTorch has: it splits a layer among them, we the layers."""
+    loop, scratch = kernel(), torch.empty(BLOCK)
+    fused: list[_Fused] = []
+    for work in works:
+        rows, base = _matrices(work)
+        products = [(change, strength) for change, strength in work.changes if isinstance(change, LowRank)]
+        if loop is not None and len(products) == len(work.changes) and loop.takes(rows, base):
+            fused.append(_Fused(loop, work, rows, base, products))
+        else:
+            write_sum(work, scratch)
+    threads = min(torch.get_num_threads(), len(fused))
+    if threads <= 1:
+        _write_fused(fused)
+        return
+    fused.sort(key=lambda one: one.rows.numel())  # then every hand gets small ones and large ones
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(_write_fused, [fused[hand::threads] for hand in range(threads)]))
+
+
+class _Fused(NamedTuple):
+    """One weight whose changes are products of two matrices and nothing more: one pass over it writes the sum."""
+
+    loop: Kernel
+    work: Work
+    rows: torch.Tensor
+    base: torch.Tensor
+    products: Sequence[tuple[LowRank, float]]
+
+
+@torch.no_grad()  # a thread has it for itself
+def _write_fused(some: Iterable[_Fused]) -> None:
+    for loop, work, rows, base, products in some:
+        loop.write(rows, base, [(change.up * strength, change.down) for change, strength in products])
+        _require_finite(work, rows)
+        _put_back(work, rows)
 
 
 def write_sum(work: Work, scratch: torch.Tensor) -> None:
@@ -81,8 +124,7 @@ def _write_rows(
     for change, strength in changes:
         change.add_to(total, pristine, strength)
     rows.copy_(total)
-    if not _safe(work) and not math.isfinite(rows.sum()) and not rows.isfinite().all():
-        raise _overflow(work)
+    _require_finite(work, rows)
 
 
 def write_together(works: Sequence[Work], device: torch.device) -> None:
@@ -105,6 +147,11 @@ def write_together(works: Sequence[Work], device: torch.device) -> None:
                 raise _overflow(work)
     for work, row in zip(works, rows, strict=True):
         _put_back(work, row)
+
+
+def _require_finite(work: Work, rows: torch.Tensor) -> None:
+    if not _safe(work) and not math.isfinite(rows.sum()) and not rows.isfinite().all():
+        raise _overflow(work)
 
 
 def _groups(works: Iterable[Work]) -> Iterator[list[Work]]:

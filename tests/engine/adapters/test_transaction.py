@@ -43,6 +43,8 @@ STAGES = (
     "engine.adapters.bank.write_sums",
     "engine.adapters.blocks.write_sum",
     "engine.adapters.blocks._write_rows",
+    "engine.adapters.blocks._write_fused",
+    "engine.adapters.kernel.Kernel.write",
     "engine.adapters.blocks._put_back",
     "engine.adapters.bank._report",
     "engine.renderer.Renderer._reading",
