@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import subprocess
 import sys
 from pathlib import Path
@@ -87,6 +89,24 @@ async def test_a_discord_out_of_reach_is_said_in_a_sentence(tmp_path: Path, monk
     monkeypatch.setattr(Bot, "start", start)
     with pytest.raises(LoginRefused, match="online"):
         await a_bot(tmp_path).serve("token")
+
+
+async def test_what_a_start_has_made_is_no_garbage_to_look_through(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bot, before = a_bot(tmp_path), gc.get_freeze_count()
+
+    async def start(self: Bot, token: str) -> None:
+        self._at_work.set()
+        await asyncio.sleep(0.05)
+
+    monkeypatch.setattr(Bot, "start", start)
+    monkeypatch.setattr(Bot, "broken", asyncio.Event().wait)
+    try:
+        await bot.serve("token")
+        assert gc.get_freeze_count() > before + 10_000
+    finally:
+        gc.unfreeze()
 
 
 def test_a_stand_in_for_discord_takes_every_address(monkeypatch: pytest.MonkeyPatch) -> None:

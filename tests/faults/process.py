@@ -134,35 +134,41 @@ def _around_send(at: Callable[[str], None]) -> None:
 
 
 def _watch_transactions() -> None:
-    """The longest time from BEGIN to COMMIT or ROLLBACK is told at the end."""
+    """The longest time from BEGIN to COMMIT or ROLLBACK is told at the end, and what was done in it."""
     from sqlalchemy import Connection, Engine, event
     from sqlalchemy.engine.default import DefaultDialect
 
-    began: dict[int, float] = {}
-    longest = [0.0]
+    began: dict[int, tuple[float, list[str]]] = {}  # by connection: since when, and which statements at what time
+    longest: list[Any] = [0.0, []]
     start = DozingFleet.start
 
     async def started(self: DozingFleet, on_event: OnEvent) -> None:
-        longest[0] = 0.0  # what a start does, migrations among it, is over
+        longest[:] = [0.0, []]  # what a start does, migrations among it, is over
         await start(self, on_event)
 
     DozingFleet.start = started  # type: ignore[method-assign]
 
     @event.listens_for(Engine, "begin")
     def on_begin(connection: Connection) -> None:
-        began[id(connection.connection.dbapi_connection)] = time.monotonic()
+        began[id(connection.connection.dbapi_connection)] = time.monotonic(), []
+
+    @event.listens_for(Engine, "before_cursor_execute")
+    def on_statement(connection: Connection, cursor: Any, statement: str, *_: Any) -> None:
+        if held := began.get(id(connection.connection.dbapi_connection)):
+            held[1].append(f"{(time.monotonic() - held[0]) * 1e3:.0f} ms {' '.join(statement.split())[:90]}")
 
     def watched(end: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
         def ended(self: DefaultDialect, connection: Any) -> None:
             end(self, connection)
             begun = began.pop(id(connection.dbapi_connection), None)
-            longest[0] = max(longest[0], time.monotonic() - begun if begun is not None else 0.0)
+            if begun is not None and time.monotonic() - begun[0] > longest[0]:
+                longest[:] = [time.monotonic() - begun[0], begun[1]]
 
         return ended
 
     DefaultDialect.do_commit = watched(DefaultDialect.do_commit)  # type: ignore[method-assign, assignment]
     DefaultDialect.do_rollback = watched(DefaultDialect.do_rollback)  # type: ignore[method-assign, assignment]
-    atexit.register(lambda: print(f"{LONGEST} {longest[0]:.3f} s", flush=True))
+    atexit.register(lambda: print("\n".join([*longest[1], f"{LONGEST} {longest[0]:.3f} s"]), flush=True))
 
 
 def longest_transaction(log: str) -> float:

@@ -94,6 +94,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         found, log = asyncio.run(weather_out(Path(folder), asked.results, asked.seed))
     well = report(f"{asked.results} results in a storm, seed {asked.seed}, {time.monotonic() - begun:.0f} s", found)
+    print("\n".join(f"    {line}" for line in log.splitlines() if " ms " in line))
     print(f"  longest transaction {longest_transaction(log) * 1e3:.0f} ms; {log.count('Traceback')} tracebacks")
     return 0 if well and found["invalid requests"] < MOST_INVALID else 1
 
