@@ -291,7 +291,7 @@ class Bot(commands.Bot):
         log.info("Ready as %s (ID %s)", self.user, self.user and self.user.id)
 
     def dispatch(self, event_name: str, /, *args: Any, **kwargs: Any) -> None:
-        """As discord.py does; but it tells a bot that it is ready up to two seconds late, and one that is closed too."""
+        """As discord.py does, which tells a bot that it is ready two seconds late, even one that is closed by then."""
         if not self.is_closed():
             super().dispatch(event_name, *args, **kwargs)
 

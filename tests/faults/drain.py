@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import random
+import re
 import signal
 import sys
 import tempfile
@@ -30,7 +31,7 @@ class Ended:
     found: Counter[str] = field(default_factory=Counter)
     seconds: list[float] = field(default_factory=list)
     statuses: Counter[int] = field(default_factory=Counter)
-    tracebacks: int = 0
+    tracebacks: Counter[str] = field(default_factory=Counter)  # in the log, by what they end with
 
 
 async def end(folder: Path, ends: int, seed: int, *, life: float = 1.5, drawing: float = 1.0) -> Ended:
@@ -54,7 +55,7 @@ async def end(folder: Path, ends: int, seed: int, *, life: float = 1.5, drawing:
         await bot.end(signal.SIGTERM, MOST + 10)
         seen.found = crowd.verdict(bot.data)
         seen.found["breaches of Discord's rules"] = len(server.take_violations())
-        seen.tracebacks = bot.log.count("Traceback")
+        seen.tracebacks = Counter(re.findall(r"^Traceback .*\n(?:^[ |+].*\n|^\n)*(.*)$", bot.log, re.MULTILINE))
     return seen
 
 
@@ -67,7 +68,9 @@ def main() -> int:
         seen = asyncio.run(end(Path(folder), asked.ends, asked.seed))
     well = report(f"{asked.ends} times SIGTERM, seed {asked.seed}", seen.found)
     print(f"  ended after {max(seen.seconds):.1f} s at most, with status {dict(seen.statuses)}")
-    print(f"  {seen.tracebacks} tracebacks in the log")
+    print(f"  {seen.tracebacks.total()} tracebacks in the log")
+    for line, count in seen.tracebacks.most_common():
+        print(f"    {count} x {line}")
     good = well and max(seen.seconds) <= MOST and set(seen.statuses) == {0} and not seen.found["ended as failed"]
     return 0 if good else 1
 
