@@ -382,7 +382,7 @@ class Runner:
             case Done(result=result):
                 self._breather.well()
                 self._learn(run.waiting.cost, result.seconds)
-                if await self._jobs.rendered(job, result):
+                if await self._rendered(job, result):
                     self._keep(self._suspicion.drawn(result.conduct))
                     await _shown(run)
                     await self._outbox.post(job.id)
@@ -397,6 +397,17 @@ class Runner:
                     await self._close(job.id, run)
             case Lost():
                 await self._retry(job, run)
+
+    async def _rendered(self, job: Job, result: Result) -> bool:
+        """What was drawn is kept, as soon as that can be: drawing it again would make no room for it."""
+        while True:
+            try:
+                return await self._jobs.rendered(job, result)
+            except StorageError as fault:
+                if self._closing:
+                    raise
+                log.warning("the pictures of job %s wait to be kept: %s", job.id, fault)
+            await asyncio.sleep(SECOND_TRY)
 
     def _judge(self, job: Job, event: Failed) -> None:
         """An adapter that is proven to be at fault clears the engine: it drew without it."""
