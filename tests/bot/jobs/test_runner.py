@@ -433,7 +433,7 @@ async def test_the_scheduler_hears_of_adapters_by_content(at: Bench) -> None:
 async def test_what_cannot_be_written_down_is_tried_again_and_nothing_is_lost(
     at: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whichever write of a job fails, once or for a while: it is drawn once, and ends posted, once, when the fault has passed."""
+    """Whichever write of a job fails, for a while: it is drawn once, and posted once when the fault has passed."""
     monkeypatch.setattr(runner, "SECOND_TRY", 0.02)
     for name in ("queue", "start", "rendered", "posting", "posted"):
         broken, real = [3], getattr(JobRows, name)
