@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,16 @@ PIN = re.compile(r"^([A-Za-z0-9._-]+)==(\S+)", re.MULTILINE)
 
 def pins(text: str) -> dict[str, str]:
     return {normal(name): version for name, version in PIN.findall(text)}
+
+
+def test_a_wheel_holds_every_file_that_is_no_python() -> None:
+    """The model, its adapters and their pictures, the languages, the template of migrations."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    packed = project["tool"]["setuptools"]["package-data"]
+    for package in ("bot", "engine", "migrations"):
+        files = {path for path in (ROOT / package).rglob("*") if path.is_file()}
+        held = {path for pattern in packed[package] for path in (ROOT / package).glob(pattern)}
+        assert {path for path in files if path.suffix not in (".py", ".pyc")} <= held
 
 
 def normal(name: str) -> str:
