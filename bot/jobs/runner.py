@@ -111,6 +111,7 @@ class Runner:
         self._serving: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._closing = False
+        self._grace = GRACE
         self._held = False
         self._numbers = itertools.count(1)
         self._pace: float | None = None  # real seconds for a second of cost
@@ -136,11 +137,12 @@ class Runner:
         self._wake.set()
 
     async def drain(self, patience: float) -> None:
-        """What runs has ended, if it could within `patience` seconds, and nothing new was begun."""
+        """What runs has ended and is shown, if it could within `patience` seconds and GRACE more; nothing was begun."""
         self.hold()
         end = self._clock() + patience
         while self._runs and self._fleet.workers() and self._clock() < end:  # noqa: ASYNC110  once in a life
             await asyncio.sleep(0.05)
+        await self._flush()
 
     async def aclose(self) -> None:
         """Nothing runs any more. Attempts cut short are queued again without blame; `start` takes up the rest."""
@@ -149,11 +151,17 @@ class Runner:
         if self._serving is not None:
             await asyncio.wait({self._serving})
         await self._fleet.aclose()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=GRACE)
+        await self._flush()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _flush(self) -> None:
+        """What is under way has ended, if it could within what is left of the grace: there is one for a whole life."""
+        begun = time.monotonic()
+        if self._tasks and self._grace:
+            await asyncio.wait(self._tasks, timeout=self._grace)
+        self._grace = max(0.0, self._grace - (time.monotonic() - begun))
 
     async def submit(self, job_id: str) -> None:
         """A recorded job is in line, or will be as soon as that can be written down; one that was is left there."""

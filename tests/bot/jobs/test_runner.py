@@ -483,6 +483,32 @@ async def test_draining_waits_for_what_runs_and_no_longer_than_it_is_told(at: Be
     assert await at.store.jobs.losses(second) == 0
 
 
+async def test_draining_waits_until_what_was_drawn_is_shown(at: Bench) -> None:
+    """The connection outlives it, so whoever orders meanwhile is answered."""
+    job_id = await at.ordered()
+    await at.dispatched(job_id)
+    at.poster.outages = 2  # the post takes a few tries
+    draining = asyncio.create_task(at.runner.drain(10))
+    await at.fleet.finish(job_id)
+    await draining
+    assert (await at.job(job_id)).state is JobState.POSTED
+
+
+async def test_what_cannot_be_shown_holds_up_the_end_once(at: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The grace of draining and the one of closing are the same one."""
+    at.runner._grace = 0.3
+    job_id = await at.ordered()
+    await at.dispatched(job_id)
+    monkeypatch.setattr(at.poster, "post", lambda job, nonce: asyncio.Event().wait())
+    draining = asyncio.create_task(at.runner.drain(10))
+    await at.fleet.finish(job_id)
+    await draining
+    assert at.runner._grace == 0
+    async with asyncio.timeout(0.3):
+        await at.runner.aclose()
+    assert (await at.job(job_id)).state is JobState.POSTING
+
+
 async def test_a_broken_engine_leaves_every_job_to_the_next_process(tmp_path: Path) -> None:
     """What ran counts one loss against it, what waited none, and nobody is told of an end that is none."""
     async with bench(tmp_path) as at:
