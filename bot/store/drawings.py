@@ -31,9 +31,10 @@ class Drawings:
             async with self._database.write() as session:
                 drawn = exists().where(SampleRow.entry_id == EntryRow.id, SampleRow.kind == DRAWN)
                 undrawn = select(EntryRow.id).where(EntryRow.id == entry_id, ~drawn)
-                kept = await session.scalar(undrawn) is not None
-                if kept:
+                found = await session.scalar(undrawn) is not None
+                if found:
                     session.add_all(sample_rows(entry_id, DRAWN, pictures, files))
+            kept = found
         finally:
             if not kept:
                 await self._folder.remove(files)

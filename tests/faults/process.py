@@ -214,7 +214,8 @@ def strays(data: Path) -> list[str]:
     with closing(sqlite3.connect(data / "loraloom.db")) as connection:
         named = {row[0] for row in connection.execute("SELECT file FROM pictures WHERE NOT deleted")}
         adapters = {f"{row[0]}.safetensors" for row in connection.execute("SELECT sha256 FROM adapter_files")}
-    there = {path.name for path in (data / "pictures").iterdir()}
+        named |= {row[0] for row in connection.execute("SELECT file FROM entry_samples")}
+    there = {path.name for folder in ("pictures", "previews") for path in (data / folder).iterdir()}
     blobs = {path.name for path in (data / "adapters").rglob("*") if path.is_file()}
     lost = [f"missing: {name}" for name in sorted((named - there) | (adapters - blobs))]
     return [*lost, *(f"orphan: {name}" for name in sorted((there - named) | (blobs - adapters)))]
