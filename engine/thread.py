@@ -90,7 +90,7 @@ class LocalFleet:
     async def dispatch(self, worker: WorkerId, attempt: Attempt) -> None:
         key = (attempt.job, attempt.attempt)
         if worker != self._id or not self._alive:
-            self._events.put_nowait(Lost(*key))
+            self._events.put_nowait(Lost(*key, begun=False))
             return
         if key in self._out:
             raise ValueError(f"attempt {attempt.attempt} of job {attempt.job} is with {worker} already")
@@ -134,8 +134,7 @@ class LocalFleet:
         if self._thread is not None and not self._is_broken:  # a thread that hangs is left to the end of the process
             await asyncio.to_thread(self._thread.join)
         await asyncio.sleep(0)  # what the thread's last act put on the loop comes first
-        for key in list(self._out):
-            self._finish(Lost(*key))
+        self._lose_all()
         for errand in list(self._errands):
             _set_exception(errand, EngineFault(GONE))
         self._events.put_nowait(None)
@@ -165,8 +164,11 @@ class LocalFleet:
             return
         log.critical("the engine is given up: %s", why)
         self._broken.set_result(why)
+        self._lose_all()
+
+    def _lose_all(self) -> None:
         for key in list(self._out):
-            self._finish(Lost(*key))
+            self._finish(Lost(*key, begun=key == self._running))
 
     async def _watch_over(self) -> None:
         """A thread that gives no sign of life hangs; nothing in this process can end it."""

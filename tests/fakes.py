@@ -169,8 +169,8 @@ class FakeFleet:
         await FakeFleet.aclose(self)
 
     async def aclose(self) -> None:
-        for attempt in list(self._out.values()):
-            await self._end(Lost(attempt.job, attempt.attempt))
+        for place, attempt in enumerate(list(self._out.values())):
+            await self._end(Lost(attempt.job, attempt.attempt, begun=place < self.slots))
 
     async def step(self, job: str, step: int = 1, *, preview: bytes | None = None) -> None:
         attempt = self._out[job]

@@ -295,8 +295,7 @@ class Runner:
             case JobState.RUNNING if lost:
                 await self._retry(job)
             case JobState.RUNNING:
-                if await self._jobs.requeue(job.id, job.attempt, lost=False):
-                    self._enqueue(job)
+                await self._requeue(job)
             case JobState.RENDERED | JobState.POSTING:
                 self._spawn(job.id, self._outbox.post(job.id))
             case _:
@@ -319,7 +318,7 @@ class Runner:
     async def _serve(self) -> None:
         """Gives jobs to workers whenever there may be both."""
         while not self._closing:
-            picked = None if self._held or self.pause else self._scheduler.pick(self._fleet.workers())
+            picked = None if self._held or self.pause else self._scheduler.pick(self._open_workers())
             if picked is not None:
                 await asyncio.wait({self._spawn(picked[0].job, self._assign(*picked))})
                 continue
@@ -329,6 +328,11 @@ class Runner:
                 await asyncio.wait_for(self._wake.wait(), limit)
             except TimeoutError:
                 log.debug("%d jobs wait for a worker", len(self._scheduler))
+
+    def _open_workers(self) -> dict[WorkerId, WorkerView]:
+        """Those that may get a further job: none comes beside one that is to be alone."""
+        taken = {run.worker for run in self._runs.values() if run.waiting.alone}
+        return {worker: view for worker, view in self._fleet.workers().items() if worker not in taken}
 
     async def _assign(self, waiting: Waiting, worker: WorkerId) -> None:
         """The job runs on the worker, unless it was cancelled meanwhile, or may not be drawn any more."""
@@ -399,7 +403,9 @@ class Runner:
                 await self._fail(job, event.sentence, run)
                 await self._suspicion.failed(job, event.conduct)
             case Dropped() | Lost() if self._closing:
-                await self._jobs.requeue(job.id, job.attempt, lost=False)
+                await self._requeue(job)
+            case Lost(begun=False):
+                await self._requeue(job)
             case Dropped():
                 if await self._jobs.cancelled(job.id, CANCELLED):
                     await self._close(job.id, run)
@@ -425,11 +431,19 @@ class Runner:
             self._breather.broke(job.id)
 
     async def _retry(self, job: Job, run: _Run | None = None) -> None:
-        """The job whose attempt was lost is queued again, or failed when that happened before."""
-        if await self._jobs.losses(job.id) >= MAX_LOSSES:
+        """The job whose attempt was lost is queued again, or failed when that happened before.
+
+        Who was lost before is drawn alone (`_as_waiting`), so what was lost with others by chance is not failed for it.
+        """
+        if job.losses >= MAX_LOSSES:
             await self._fail(job, INTERRUPTED, run)
             await self._suspicion.lost(job)
         elif await self._jobs.requeue(job.id, job.attempt, lost=True):
+            self._enqueue(replace(job, losses=job.losses + 1))
+
+    async def _requeue(self, job: Job) -> None:
+        """The job whose attempt is over without its doing is queued again."""
+        if await self._jobs.requeue(job.id, job.attempt, lost=False):
             self._enqueue(job)
 
     async def _fail(self, job: Job, sentence: str, run: _Run | None) -> None:
@@ -455,7 +469,8 @@ class Runner:
     def _as_waiting(self, job: Job) -> Waiting:
         request = job.request
         adapters = frozenset(use.sha256 or use.name for use in request.adapters)
-        return Waiting(job.id, job.order.who.member_id, cost(request), request.model or self._model, adapters)
+        model, alone = request.model or self._model, job.losses > 0
+        return Waiting(job.id, job.order.who.member_id, cost(request), model, adapters, alone)
 
     def _learn(self, cost: float, seconds: float) -> None:
         pace = seconds / cost

@@ -83,11 +83,6 @@ class JobRows:
             rows = await session.scalars(newest.limit(size).offset((number - 1) * size))
             return Page(tuple(self._job(row) for row in rows), number, pages)
 
-    async def losses(self, job_id: str) -> int:
-        """How often a worker, or the whole bot, went away with the job."""
-        async with self._database.read() as session:
-            return await session.scalar(select(JobRow.losses).where(JobRow.id == job_id)) or 0
-
     async def is_told(self, job_id: str) -> bool:
         """Whether the member has seen how the job ended."""
         async with self._database.read() as session:
@@ -316,6 +311,7 @@ class JobRows:
             message_id=row.message_id,
             channel_id=row.message_channel_id,
             mature=row.mature,
+            losses=row.losses,
         )
 
     def _picture(self, row: PictureRow) -> StoredPicture:

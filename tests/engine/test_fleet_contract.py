@@ -228,7 +228,7 @@ async def test_a_worker_that_is_gone_loses_the_attempt() -> None:
     """Dispatching to an old id is answered by Lost, not by silence."""
     async with running() as (fleet, _, listener):
         await fleet.dispatch(WorkerId("local-old"), Attempt("a", 1, Request(prompt="x")))
-        assert ended(await listener.until(ended)) == [Lost("a", 1)]
+        assert ended(await listener.until(ended)) == [Lost("a", 1, begun=False)]
 
 
 async def test_the_work_happens_on_the_gpu_thread() -> None:
@@ -313,7 +313,7 @@ async def test_an_errand_to_a_worker_that_is_gone_is_answered(errand: str) -> No
 
 
 async def test_a_lost_device_ends_the_fleet_for_good() -> None:
-    """Everything that was out is lost once, nobody is left to dispatch to, and the reason is told."""
+    """Everything that was out is lost once, only one had begun, nobody is left to dispatch to, the reason is told."""
     async with running() as (fleet, worker, listener):
         for job, prompt in ("a", "x"), ("b", "lose"), ("c", "x"):
             await fleet.dispatch(worker, Attempt(job, 1, Request(prompt=prompt, steps=1)))
@@ -323,7 +323,7 @@ async def test_a_lost_device_ends_the_fleet_for_good() -> None:
         events = await listener.until(lambda events: len(ended(events)) == 4)
         assert fleet.workers() == {}
     assert isinstance(ended(events)[0], Done)
-    assert ended(events)[1:] == [Lost("b", 1), Lost("c", 1), Lost("d", 1)]
+    assert ended(events)[1:] == [Lost("b", 1), Lost("c", 1, begun=False), Lost("d", 1, begun=False)]
 
 
 async def test_a_thread_that_ends_in_any_way_is_no_silent_end(caplog: pytest.LogCaptureFixture) -> None:
@@ -335,7 +335,7 @@ async def test_a_thread_that_ends_in_any_way_is_no_silent_end(caplog: pytest.Log
             assert "thread ended" in await fleet.broken()
         events = await listener.until(lambda events: len(ended(events)) == 2)
         assert fleet.workers() == {}
-    assert ended(events) == [Lost("a", 1), Lost("b", 1)]
+    assert ended(events) == [Lost("a", 1), Lost("b", 1, begun=False)]
     assert "SystemExit" in caplog.text
 
 
@@ -351,7 +351,7 @@ async def test_a_device_that_is_lost_while_an_adapter_is_pinned_ends_the_fleet_t
         async with asyncio.timeout(5):
             assert "graphics card" in await fleet.broken()
         await listener.until(lambda events: len(ended(events)) == 2)
-    assert ended(listener.events)[1] == Lost("b", 1)
+    assert ended(listener.events)[1] == Lost("b", 1, begun=False)
 
 
 async def test_who_may_be_to_blame_crosses_the_seam_with_the_failure() -> None:

@@ -88,9 +88,10 @@ class Jobs(RuleBasedStateMachine):
     async def _settle(self) -> None:
         """Nothing is under way that goes on by itself."""
         async with asyncio.timeout(30):
-            await asyncio.sleep(0)
-            while self.runner._tasks or (self.runner.waiting and self.runner.running < 2):  # noqa: ASYNC110
-                await asyncio.sleep(0.002)
+            quiet = 0
+            while quiet < 3:
+                await asyncio.sleep(0.001)
+                quiet = 0 if self.runner._tasks or self.runner._wake.is_set() else quiet + 1
 
     # events
 

@@ -13,7 +13,7 @@ from bot.jobs import Runner, runner
 from bot.jobs.runner import DEFECT, INTERRUPTED
 from bot.orders import JobState, StorageFull
 from bot.store import JobRows, open_store
-from engine import AdapterUse, Attempt, Done, Holds, Lost, Request, Scheduler, WorkerId
+from engine import AdapterUse, Attempt, Done, Holds, Lost, Request, Scheduler, WorkerId, builtin_adapter
 from tests.fakes import CHANNEL, Bench, FakeFleet, FakePoster, bench, order, result, until, who
 
 
@@ -229,15 +229,13 @@ async def test_a_drawn_job_cannot_be_cancelled(at: Bench) -> None:
 
 async def test_a_lost_attempt_is_tried_once_more(at: Bench) -> None:
     """The second attempt may finish the job; a second loss ends it with an apology."""
-    ids = [await at.ordered(), await at.ordered()]
-    for job_id in ids:
+    for second in (at.fleet.finish, at.fleet.lose):
+        job_id = await at.ordered()
         await at.dispatched(job_id)
         await at.fleet.lose(job_id)
         await at.dispatched(job_id, attempt=2)
-    await at.fleet.finish(ids[0])
-    await ended(at, ids[0], JobState.POSTED)
-    await at.fleet.lose(ids[1])
-    await ended(at, ids[1], JobState.FAILED)
+        await second(job_id)
+        await ended(at, job_id, JobState.POSTED if second == at.fleet.finish else JobState.FAILED)
     assert [job.sentence for job in at.poster.closed] == [INTERRUPTED]
 
 
@@ -480,7 +478,7 @@ async def test_draining_waits_for_what_runs_and_no_longer_than_it_is_told(at: Be
     await draining
     await at.runner.aclose()
     assert [(await at.job(job)).state for job in (second, third)] == [JobState.QUEUED, JobState.QUEUED]
-    assert await at.store.jobs.losses(second) == 0
+    assert (await at.job(second)).losses == 0
 
 
 async def test_draining_waits_until_what_was_drawn_is_shown(at: Bench) -> None:
@@ -510,7 +508,7 @@ async def test_what_cannot_be_shown_holds_up_the_end_once(at: Bench, monkeypatch
 
 
 async def test_a_broken_engine_leaves_every_job_to_the_next_process(tmp_path: Path) -> None:
-    """What ran counts one loss against it, what waited none, and nobody is told of an end that is none."""
+    """What had begun counts one loss against it, what waited none, and nobody is told of an end that is none."""
     async with bench(tmp_path) as at:
         running, waiting = await at.ordered(), await at.ordered()
         third = await at.ordered()
@@ -521,5 +519,79 @@ async def test_a_broken_engine_leaves_every_job_to_the_next_process(tmp_path: Pa
         await until(lambda: not at.runner._tasks)
     async with bench(tmp_path, fleet=FakeFleet(auto=True)) as at:
         await until(lambda: len(at.poster.posts) == 3)
-        assert [await at.store.jobs.losses(job) for job in (running, waiting, third)] == [1, 1, 0]
+        assert [(await at.job(job)).losses for job in (running, waiting, third)] == [1, 0, 0]
     assert at.poster.closed == []
+
+
+async def break_down(at: Bench) -> None:
+    """The engine breaks, and what it takes with it is written down."""
+    await at.fleet.break_down()
+    await until(lambda: not at.runner._tasks)
+
+
+async def kill(at: Bench) -> None:
+    """The process is gone without a word: nothing that ran is written down."""
+    tasks = [task for task in (*at.runner._tasks, at.runner._serving) if task is not None]
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    at.fleet._out.clear()
+
+
+async def added(at: Bench, name: str) -> AdapterUse:
+    """A built-in adapter that everybody may draw with."""
+    entry = await at.store.catalog.add(builtin_adapter(name), name, visibility="everyone")
+    return AdapterUse(name, sha256=entry.info.sha256)
+
+
+@pytest.mark.parametrize("end", [break_down, kill])
+async def test_a_job_that_kills_its_workers_takes_no_other_job_with_it(tmp_path: Path, end: Any) -> None:
+    """Each one that was there when it happened is drawn alone the next time: only the guilty one is lost twice."""
+    poster = FakePoster()
+    async with bench(tmp_path, poster=poster) as at:
+        added = [
+            await at.store.catalog.add(builtin_adapter(each), each, visibility="everyone") for each in ("ink", "neon")
+        ]
+        ink, neon = (AdapterUse(entry.name, sha256=entry.info.sha256) for entry in added)
+        poison = await at.ordered(order(adapters=(ink,)))
+        innocent = await at.ordered(order(by=who(2), adapters=(neon,)))
+        await at.dispatched(innocent)
+        await end(at)
+    async with bench(tmp_path, poster=poster) as at:
+        await at.dispatched(poison, attempt=2)
+        await at.ordered(order(by=who(3)))
+        await asyncio.sleep(0.05)
+        assert [attempt.job for attempt in at.fleet.attempts] == [poison], "nothing beside it"
+        await end(at)
+    async with bench(tmp_path, fleet=FakeFleet(auto=True), poster=poster) as at:
+        await until(lambda: len(poster.posts) == 2)
+        await ended(at, innocent, JobState.POSTED)
+        assert [(job.id, job.sentence) for job in poster.closed] == [(poison, INTERRUPTED)]
+        assert [running.sha256 for running in await at.store.running.all()] == [ink.sha256]
+
+
+async def test_a_job_that_was_lost_waits_until_nothing_else_is_drawn(at: Bench) -> None:
+    """In its turn what is with the worker ends first, nobody comes beside it, and then all goes on as before."""
+    lost, beside = await at.ordered(), await at.ordered(order(by=who(2)))
+    await at.dispatched(beside)
+    await at.fleet.lose(lost)
+    after = await at.ordered(order(by=who(3)))
+    await asyncio.sleep(0.05)
+    assert (at.runner.running, at.runner.waiting) == (1, 2)
+    await at.fleet.finish(beside)
+    await at.dispatched(lost, attempt=2)
+    await asyncio.sleep(0.05)
+    assert (at.runner.running, at.runner.waiting) == (1, 1)
+    await at.fleet.finish(lost)
+    await at.dispatched(after)
+
+
+async def test_an_attempt_that_its_worker_never_began_is_not_blamed(at: Bench) -> None:
+    """It is queued again as it was, however often that happens."""
+    job_id = await at.ordered()
+    for attempt in (1, 2, 3):
+        await at.dispatched(job_id, attempt)
+        del at.fleet._out[job_id]
+        await at.fleet.tell(Lost(job_id, attempt, begun=False))
+    await at.dispatched(job_id, attempt=4)
+    assert (await at.job(job_id)).losses == 0
