@@ -503,8 +503,20 @@ class Runner:
         except Exception:
             log.exception("job %s is given up", job_id)
             self._runs.pop(job_id, None)
-            if await self._jobs.failed(job_id, None, DEFECT) or await self._jobs.dead(job_id, DEFECT):
-                await self._outbox.close(job_id)
+            await self._guarded(job_id, self._give_up(job_id))
+
+    async def _give_up(self, job_id: str) -> None:
+        """The job has ended in a defect, as soon as that can be written down, and its member has seen it."""
+        while not self._closing:
+            try:
+                ended = await self._jobs.failed(job_id, None, DEFECT) or await self._jobs.dead(job_id, DEFECT)
+            except StorageError as fault:
+                log.warning("that job %s is given up waits to be written down: %s", job_id, fault)
+                await asyncio.sleep(SECOND_TRY)
+            else:
+                if ended:
+                    await self._outbox.close(job_id)
+                return
 
 
 async def _shown(run: _Run | None) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from bot.jobs import Runner, runner
 from bot.jobs.runner import DEFECT, INTERRUPTED
-from bot.orders import JobState, StorageFull
+from bot.orders import Job, JobState, StorageFull
 from bot.store import JobRows, open_store
 from engine import AdapterUse, Attempt, Done, Holds, Lost, Request, Scheduler, WorkerId, builtin_adapter
 from tests.fakes import CHANNEL, Bench, FakeFleet, FakePoster, bench, order, result, until, who
@@ -301,6 +301,35 @@ async def test_a_defect_ends_one_job_and_no_other(at: Bench, caplog: pytest.LogC
     await at.dispatched(other)
     await at.fleet.finish(other)
     await ended(at, other, JobState.POSTED)
+
+
+async def test_a_defect_ends_its_job_also_where_that_cannot_be_written_down_at_first(
+    at: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever write fails then, for a while: the job has its end, and its member has seen it once."""
+    monkeypatch.setattr(runner, "SECOND_TRY", 0.02)
+    for name in ("failed", "dead", "told"):
+        broken, real = [2], getattr(JobRows, name)
+
+        async def failing(self: JobRows, *args: object, real: Any = real, broken: list[int] = broken) -> object:
+            if broken[0]:
+                broken[0] -= 1
+                raise StorageFull("The disk is full.")
+            return await real(self, *args)
+
+        async def defect(job: Job, nonce: str) -> tuple[int, int]:
+            raise ZeroDivisionError
+
+        monkeypatch.setattr(JobRows, name, failing)
+        monkeypatch.setattr(at.poster, "post", defect)
+        job_id = await at.ordered()
+        await at.dispatched(job_id)
+        await at.fleet.finish(job_id)
+        await ended(at, job_id, JobState.DEAD)
+        assert broken == [0], name
+        assert await at.store.jobs.untold() == ()
+        assert {job.sentence for job in at.poster.closed if job.id == job_id} == {DEFECT}
+        monkeypatch.setattr(JobRows, name, real)
 
 
 class DroppingFleet(FakeFleet):
