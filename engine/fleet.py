@@ -59,4 +59,4 @@ class Fleet(Protocol):
         """Waits until no worker can ever come back, and gives the reason: only a new process helps then."""
 
     async def aclose(self) -> None:
-        """No worker runs any more; attempts that were still out are Lost."""
+        """No worker is there any more, soon, also where one hangs; attempts that were still out are Lost."""

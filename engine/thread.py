@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 WATCH_EVERY = 1.0  # seconds
 STALLED_GPU, STALLED_CPU = 30.0, 300.0  # seconds in which a step is done, unless the configuration says otherwise
+CLOSING = 5.0  # seconds that it has to come to its end; the process goes without it then
 FIRST_STEP = 10  # times as long may pass before the first step: base models and adapters are loaded then
 DEVICE = "the graphics card or its driver failed"
 GONE = "The machine that was asked is gone; try again."
@@ -132,7 +133,10 @@ class LocalFleet:
         if self._watch is not None:
             self._watch.cancel()
         if self._thread is not None and not self._is_broken:  # a thread that hangs is left to the end of the process
-            await asyncio.to_thread(self._thread.join)
+            await asyncio.to_thread(self._thread.join, CLOSING)
+            if self._thread.is_alive():
+                log.warning("the engine is not done after %g s; it is left to the end of the process", CLOSING)
+        self._thread = None
         await asyncio.sleep(0)  # what the thread's last act put on the loop comes first
         self._lose_all()
         for errand in list(self._errands):

@@ -403,3 +403,24 @@ async def test_two_fleets_never_share_a_worker_id() -> None:
     """A restarted worker is another worker."""
     async with running() as (_, one, _), running() as (_, two, _):
         assert one != two
+
+
+async def test_closing_does_not_wait_for_what_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An attempt that looks up too late, and an errand: both are told of the end in time, and once."""
+    monkeypatch.setattr("engine.thread.CLOSING", 0.2)
+    renderer = FakeRenderer(EngineConfig())
+    fleet, listener = LocalFleet(EngineConfig(), make=lambda _: renderer), Listener()  # type: ignore[arg-type,return-value]
+    await fleet.start(listener)
+    worker = next(iter(fleet.workers()))
+    await fleet.dispatch(worker, Attempt("a", 1, Request(prompt="hang", steps=4)))
+    pinning = asyncio.create_task(fleet.pin(worker, AdapterUse("ink")))
+    await listener.until(lambda events: len(events) == 2)
+    async with asyncio.timeout(2):
+        await fleet.aclose()
+        with pytest.raises(EngineFault, match="gone"):
+            await pinning
+    assert ended(listener.events) == [Lost("a", 1)]
+    assert fleet.workers() == {}
+    renderer.go.set()
+    await asyncio.sleep(0.05)
+    assert ended(listener.events) == [Lost("a", 1)]
