@@ -62,7 +62,7 @@ class Health:
         return {
             "gateway": self._bot.is_ready(),
             "database": working and await self._writes(),
-            "engine": working and self._bot.runner.drawing,
+            "engine": working and self._bot.runner.drawing and await self._bot.runner.answers(),
         }
 
     async def _writes(self) -> bool:

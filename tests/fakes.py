@@ -112,6 +112,7 @@ class FakeFleet:
         self._out: dict[str, Attempt] = {}
         self._on_event: OnEvent | None = None
         self.models: dict[str, str] = {}  # that were added
+        self.silent = False  # the worker hangs, and nobody has found out
         self.reason = ""  # why the worker never comes back
         self._down = asyncio.Event()
 
@@ -157,6 +158,9 @@ class FakeFleet:
     async def switch(self, model: str, family: str = "built-in") -> None:
         """The worker has loaded another base model, as it does for a request that names one."""
         self.holds = replace(self.holds, model=model, family=family, gpu=frozenset())
+
+    async def answers(self, worker: WorkerId, patience: float) -> bool:
+        return worker in self.workers() and not self.silent
 
     async def broken(self) -> str:
         await self._down.wait()

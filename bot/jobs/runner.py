@@ -48,6 +48,7 @@ PROGRESS_EVERY = 2.0  # seconds between progress edits of one job
 LOOK_EVERY = 1.0  # seconds between looks for workers that came while jobs wait
 GRACE = 20.0  # seconds that posts in flight have to end when the bot stops
 SECOND_TRY = 2.0  # seconds until what could not be written down is tried again
+PATIENCE = 2.0  # seconds in which an idle worker answers
 NOBODY = 0  # the member in whose name the bot draws for itself; Discord gives nobody this ID
 MAX_LOSSES = 1  # a job that is lost more often than this kills its workers
 
@@ -233,6 +234,10 @@ class Runner:
     def drawing(self) -> bool:
         """Whether there is a worker that takes jobs, none of them is given up, and there is no pause after failures."""
         return bool(self.workers) and not self._held and not self._closing and not self.pause
+
+    async def answers(self) -> bool:
+        """Whether there is a worker that shows that it lives."""
+        return any([await self._fleet.answers(worker, PATIENCE) for worker in self._fleet.workers()])
 
     @property
     def pause(self) -> float:

@@ -45,6 +45,15 @@ async def test_an_engine_that_is_gone_makes_it_unready_but_not_dead(port: int, t
         assert (await asked(port, "live"))[0] == 200
 
 
+async def test_an_engine_that_hangs_makes_it_unready_before_it_is_given_up(port: int, tmp_path: Path) -> None:
+    """It is asked, not only looked at."""
+    async with world(tmp_path) as here, served(here.bot, port):
+        here.fleet.silent = True
+        assert await asked(port, "ready") == (503, "engine\n")
+        here.fleet.silent = False
+        assert await asked(port, "ready") == (200, "ready\n")
+
+
 async def test_an_engine_that_is_given_a_rest_is_not_ready_and_says_for_how_long(port: int, tmp_path: Path) -> None:
     """After failures in a row; whoever watches sees both."""
     async with world(tmp_path) as here, served(here.bot, port):

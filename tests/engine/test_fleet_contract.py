@@ -83,6 +83,8 @@ class FakeRenderer:
     def prefetch(self, adapters: Iterable[AdapterUse]) -> None: ...
 
     def pin(self, adapter: AdapterUse) -> str:
+        if adapter.name == "hang":
+            self.go.wait(5)
         if adapter.name == "break":
             raise ZeroDivisionError
         if adapter.name == "lose":
@@ -424,3 +426,57 @@ async def test_closing_does_not_wait_for_what_hangs(monkeypatch: pytest.MonkeyPa
     renderer.go.set()
     await asyncio.sleep(0.05)
     assert ended(listener.events) == [Lost("a", 1)]
+
+
+@asynccontextmanager
+async def hanging(seconds: float) -> AsyncIterator[tuple[LocalFleet, WorkerId, FakeRenderer]]:
+    """A fleet whose steps may take so long, with a renderer that hangs until its `go` is set."""
+    renderer = FakeRenderer(EngineConfig())
+    fleet = LocalFleet(EngineConfig(stall_seconds=seconds), make=lambda _: renderer)  # type: ignore[arg-type,return-value]
+    await fleet.start(Listener())
+    try:
+        yield fleet, next(iter(fleet.workers())), renderer
+    finally:
+        renderer.go.set()
+        await fleet.aclose()
+
+
+async def test_an_errand_that_hangs_is_found_too() -> None:
+    """It may take as long as a first step; then the engine is given up, and who waits for the errand hears it."""
+    async with hanging(0.05) as (fleet, worker, _):
+        pinning = asyncio.create_task(fleet.pin(worker, AdapterUse("hang")))
+        begun = asyncio.get_running_loop().time()
+        async with asyncio.timeout(3):
+            assert "0.5 s" in await fleet.broken()
+        assert asyncio.get_running_loop().time() - begun > 0.4
+        assert not await fleet.answers(worker, 0.05)
+        async with asyncio.timeout(1):
+            with pytest.raises(EngineFault, match="gone"):
+                await pinning
+
+
+async def test_a_worker_answers_while_it_is_idle_and_while_it_gets_on() -> None:
+    """Not while nothing comes of what it is at, nor when it is gone."""
+    async with hanging(0.2) as (fleet, worker, renderer):
+        assert await fleet.answers(worker, 2.0)
+        assert not await fleet.answers(WorkerId("local-old"), 2.0)
+        await fleet.dispatch(worker, Attempt("a", 1, Request(prompt="slow", steps=8)))
+        await asyncio.sleep(0.3)  # longer than one step may take
+        assert await fleet.answers(worker, 0.01)
+        pinning = asyncio.create_task(fleet.pin(worker, AdapterUse("hang")))
+        await asyncio.sleep(0.5)
+        assert not await fleet.answers(worker, 0.01)
+        renderer.go.set()
+        await pinning
+        assert await fleet.answers(worker, 2.0)
+        await fleet.aclose()
+        assert not await fleet.answers(worker, 2.0)
+
+
+async def test_a_worker_that_hangs_between_two_pieces_of_work_does_not_answer() -> None:
+    """Nobody is waiting for anything, so only asking finds it."""
+    async with hanging(0.05) as (fleet, worker, renderer):
+        renderer.holds = lambda: Holds("fake" if renderer.go.wait(5) else "", "SD 1.5")  # type: ignore[method-assign]
+        assert not await fleet.answers(worker, 0.1)
+        async with asyncio.timeout(3):
+            assert "0.5 s" in await fleet.broken()
