@@ -88,8 +88,10 @@ async def open_parts(
         rules = (NotBarred(store), Allowed(settings))
         gate = Gate(store, rules, content=Content(config.content.words, settings))
         quarantine, model = store.judging.quarantine, config.engine.model
-        runner = Runner(store, fleet, Scheduler(), poster, gate=gate, quarantine=quarantine, model=model)
-        bounds, cells = config.limits.bounds, config.limits.grid_cells
+        bounds, wait, cells = config.limits.bounds, config.limits.longest_wait, config.limits.grid_cells
+        runner = Runner(
+            store, fleet, Scheduler(), poster, gate=gate, quarantine=quarantine, model=model, longest_wait=wait
+        )
         orders = Orders(store, runner, bounds, cells=cells, gate=gate, settings=settings)
         stock = Stock(store, fleet, orders, running=store.running)
         runner.on_change = stock.look

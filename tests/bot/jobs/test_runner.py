@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bot.jobs import Runner, runner
-from bot.jobs.runner import DEFECT, INTERRUPTED
+from bot.jobs.runner import DEFECT, EXPIRED, INTERRUPTED
 from bot.orders import Job, JobState, StorageFull
 from bot.store import JobRows, open_store
 from engine import AdapterUse, Attempt, Done, Holds, Lost, Request, Scheduler, WorkerId, builtin_adapter
-from tests.fakes import CHANNEL, Bench, FakeFleet, FakePoster, bench, order, result, until, who
+from tests.fakes import CHANNEL, NOW, Bench, FakeClock, FakeFleet, FakePoster, bench, order, result, until, who
 
 
 @pytest.fixture
@@ -111,6 +113,20 @@ async def test_the_wait_is_learned_from_what_was_drawn(at: Bench) -> None:
     assert at.runner.ticket(await at.job(second)).wait == pytest.approx(3 * 1.5)
     fourth = await at.ordered()
     assert at.runner.ticket(await at.job(fourth)).wait == pytest.approx(4 * 1.5)
+
+
+async def test_the_wait_is_known_from_the_start_where_something_was_drawn_before(tmp_path: Path) -> None:
+    """From what was ordered, not from what became of it: who leaves the size to the model is told the same."""
+    async with bench(tmp_path, fleet=FakeFleet(auto=True)) as at:
+        for count in (1, 3, 2):
+            job_id = await at.ordered(order(count=count))
+            await ended(at, job_id, JobState.POSTED)
+        assert (await at.job(job_id)).request.width == 128
+        before = at.runner.estimate(order().request)
+        assert before is not None
+    async with bench(tmp_path) as at:
+        assert at.runner.estimate(order().request) == pytest.approx(before)
+        assert at.runner.price(order().request) == pytest.approx(before)
 
 
 async def test_progress_is_shown_every_two_seconds_at_most(at: Bench) -> None:
@@ -550,6 +566,94 @@ async def test_a_broken_engine_leaves_every_job_to_the_next_process(tmp_path: Pa
         await until(lambda: len(at.poster.posts) == 3)
         assert [(await at.job(job)).losses for job in (running, waiting, third)] == [1, 0, 0]
     assert at.poster.closed == []
+
+
+@pytest.mark.parametrize("again", [False, True])
+async def test_who_waits_too_long_is_told_so_and_has_spent_nothing(tmp_path: Path, again: bool) -> None:
+    """While the bot runs and also where it did not; what is drawn goes on, and who is not too late is drawn."""
+    clock, poster, day = FakeClock(), FakePoster(), timedelta(hours=24)
+
+    def now() -> datetime:
+        return NOW + timedelta(seconds=clock.time)
+
+    async with AsyncExitStack() as stack:
+        at = await stack.enter_async_context(bench(tmp_path, poster=poster, longest_wait=day, now=now))
+        first, second = await at.ordered(), await at.ordered()
+        await at.dispatched(second)
+        at.runner.hold()
+        late = [await at.ordered(order(by=who(member))) for member in (2, 3)]
+        clock.time += day.total_seconds() / 2
+        fresh = await at.ordered(order(by=who(4)))
+        await at.runner.tidy()
+        assert poster.closed == []
+        clock.time += day.total_seconds() / 2 + 1
+        if again:
+            for job_id in (first, second):
+                await at.fleet.finish(job_id)
+            await stack.aclose()
+            at = await stack.enter_async_context(bench(tmp_path, poster=poster, longest_wait=day, now=now))
+        else:
+            await at.runner.tidy()
+            at.runner.release()
+            for job_id in (first, second):
+                await at.fleet.finish(job_id)
+        await at.dispatched(fresh)
+        await until(lambda: not at.runner._tasks)
+        assert [(job.id, job.state, job.sentence) for job in poster.closed] == [
+            (job_id, JobState.FAILED, EXPIRED) for job_id in late
+        ]
+        assert [await at.store.jobs.spent(member) for member in (2, 3)] == [0, 0]
+        assert at.runner.waiting == 0
+        assert [attempt.job for attempt in at.fleet.attempts if attempt.job in late] == []
+
+
+async def test_without_a_limit_nobody_waits_too_long(tmp_path: Path) -> None:
+    clock = FakeClock()
+    async with bench(tmp_path, now=lambda: NOW + timedelta(seconds=clock.time)) as at:
+        at.runner.hold()
+        job_id = await at.ordered()
+        clock.time += 1e9
+        await at.runner.tidy()
+        assert (await at.job(job_id)).state is JobState.QUEUED
+
+
+async def test_a_job_that_runs_in_nothing_but_its_row_is_drawn_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found by the look that is had now and then; it is not blamed, and what a worker has is left alone."""
+    monkeypatch.setattr(runner, "TIDY_EVERY", 0.02)
+    async with bench(tmp_path) as at:
+        lost, kept = await at.ordered(), await at.ordered(order(by=who(2)))
+        await at.dispatched(kept)
+        del at.runner._runs[lost], at.fleet._out[lost]
+        await at.dispatched(lost, attempt=2)
+        await at.fleet.finish(lost)
+        await ended(at, lost, JobState.POSTED)
+        assert (await at.job(lost)).losses == 0
+        assert [attempt.attempt for attempt in at.fleet.attempts if attempt.job == kept] == [1]
+
+
+async def test_what_is_still_being_kept_is_not_drawn_again(at: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its row says running, and no worker has it: the pictures wait for room on the disk."""
+    monkeypatch.setattr(runner, "SECOND_TRY", 0.02)
+    real, full = JobRows.rendered, asyncio.Event()
+
+    async def rendered(self: JobRows, *args: Any) -> bool:
+        if full.is_set():
+            raise StorageFull("The disk is full.")
+        return await real(self, *args)
+
+    monkeypatch.setattr(JobRows, "rendered", rendered)
+    job_id = await at.ordered()
+    await at.dispatched(job_id)
+    full.set()
+    await at.fleet.finish(job_id)
+    for _ in range(3):
+        await at.runner.tidy()
+        await asyncio.sleep(0.02)
+    full.clear()
+    await ended(at, job_id, JobState.POSTED)
+    assert len(at.fleet.attempts) == 1
 
 
 async def break_down(at: Bench) -> None:
