@@ -35,7 +35,7 @@ class _Sampler:
     schedule: Schedule = schedules.uniform
     eta: float | None = None
     calls: int = 1
-    brownian: bool = False  # its noise is one path over all levels
+    brownian: bool = False  # its noise is one path over all levels, also over those that a start in the middle skips
     shortened: bool = False  # the WebUI's "discard next to last sigma"
     preserving: bool = False  # starts from noise of variance 1 at its first level, as if no picture were below it
     time: Callable[[float, Levels], float] = lambda sigma, levels: levels.time(sigma)
@@ -115,6 +115,7 @@ class SigmaScheduler:
 
     def set_timesteps(self, steps: int, device: torch.device) -> None:
         self.sigmas = self._schedule(steps, self._levels)
+        self._span = min(filter(None, self.sigmas)), max(self.sigmas)
         self._device = device
         self._plan(asked(self._sampler.solver, self.sigmas, self._eta))
 
@@ -162,7 +163,7 @@ class SigmaScheduler:
 
     def _draw(self, noise: Noise) -> Callable[[float, float], torch.Tensor]:
         if self._sampler.brownian:
-            return noise.brownian(min(filter(None, self.sigmas)), self.sigmas[0])
+            return noise.brownian(*self._span)
         return lambda sigma, following: noise.next()
 
 
