@@ -390,7 +390,7 @@ class Renderer:
         source = self._config.source_of(name)
         if source is None:
             raise ModelNotFound(self._unknown_model(name))
-        pipeline = load_pipeline(source, self._device, self._dtype)
+        pipeline = load_pipeline(source, self._device, self._dtype, prediction=self._config.predictions.get(name))
         peft = self._config.adapters == "peft"
         mixer: Mixer = PeftMixer(pipeline) if peft else AdapterBank(pipeline, factors=self._factors)
         family = family_of_pipeline(pipeline)

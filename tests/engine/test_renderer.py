@@ -56,6 +56,16 @@ def pixels(result: Result, index: int = 0) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(result.pictures[index].png))).astype(int)
 
 
+def test_what_a_model_is_said_to_predict_counts(renderer: Renderer) -> None:
+    """The built-in model predicts velocities: told so it draws what it always draws, told otherwise it does not."""
+    told = [
+        Renderer(EngineConfig(preview_every=0, predictions={"builtin": said})) for said in ("v_prediction", "epsilon")
+    ]
+    same, other = (pixels(draw(one, FAST)) for one in told)
+    assert (same == pixels(draw(renderer, FAST))).all()
+    assert (other != same).any()
+
+
 def test_the_same_request_gives_the_same_bytes(renderer: Renderer) -> None:
     """A seed is a picture."""
     assert draw(renderer, FAST).pictures[0].png == draw(renderer, FAST).pictures[0].png

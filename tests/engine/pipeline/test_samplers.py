@@ -220,7 +220,7 @@ def test_a_start_in_the_middle_is_at_its_own_level(sampler: str) -> None:
 def test_a_start_in_the_middle_has_its_noise_from_the_path_over_all_levels(
     sampler: str, function: str, schedule: str
 ) -> None:
-    """The WebUI's img2img and hires fix: `create_noise_sampler(x, sigmas, p)`, while the sampler gets the last sigmas."""
+    """The WebUI gives its noise all of the schedule and its sampler the end of it, in img2img and hires fix."""
     table = kdiffusion.table(sampler, schedule, 20, kdiffusion.training_sigmas())
     tree = BrownianTree("CPU", 5, (1, 4, 4, 4), table[-2], table[0])
     first = torch.randn(1, 4, 4, 4, generator=torch.Generator().manual_seed(5))
