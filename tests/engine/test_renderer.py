@@ -23,6 +23,7 @@ from engine import (
     BadRequest,
     Cancelled,
     EngineConfig,
+    Hires,
     ImageUnreadable,
     ModelNotFound,
     ModelUnreadable,
@@ -406,6 +407,8 @@ def test_an_embedding_gives_the_pixels_of_diffusers_own_loader(tmp_path: Path) -
     digest = hashlib.sha256((tmp_path / "toy.safetensors").read_bytes()).hexdigest()
     assert f'TI hashes: "toy: {digest[:12]}"' in result.pictures[0].infotext
     assert "TI hashes" not in draw(renderer, FAST).pictures[0].infotext
+    late = replace(FAST, prompt="a [cat:toy:1.5]", hires=Hires(1.5, steps=2))  # only the second pass comes to it
+    assert f'TI hashes: "toy: {digest[:12]}"' in draw(renderer, late).pictures[0].infotext
 
 
 def test_an_adapters_embeddings_are_there_while_it_is_in_the_mix(renderer: Renderer, tmp_path: Path) -> None:
