@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any
@@ -78,6 +80,22 @@ def load_pipeline(
     return pipeline.to(device)
 
 
+def model_hash(source: str) -> str:
+    """The SHA-256 of a checkpoint, by which the WebUI and sites know it. An unchanged file is read once.
+
+    "" for a folder or an id: there it is no one file, and the hash of a part of it would be that of no model anywhere.
+    Raises ModelUnreadable.
+    """
+    path = Path(source).expanduser()
+    if not path.is_file():
+        return ""
+    try:
+        state = path.stat()
+        return _sha256(path, state.st_size, state.st_mtime_ns)
+    except OSError as error:
+        raise ModelUnreadable(f"The base model {source} cannot be read: {error.strerror or error}.") from error
+
+
 def pick_device(wanted: str) -> torch.device:
     """ "auto" takes CUDA, then MPS, then the CPU; anything else is taken by its word."""
     if wanted != "auto":
@@ -118,6 +136,12 @@ def _marked(names: Container[str]) -> dict[str, object]:
     if "ztsnr" in names:
         said["rescale_betas_zero_snr"] = True
     return said
+
+
+@functools.cache
+def _sha256(path: Path, size: int, modified: int) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _first_line(error: Exception) -> str:

@@ -5,7 +5,7 @@ over a table of sigmas (schedules.py). On purpose different from AUTOMATIC1111's
 - DDIM and PLMS take all their steps; the WebUI leaves out the last one, from timestep 1. DDIM with a schedule is
   Euler's rule with DDIM's eta on that schedule; the WebUI's DDIM, PLMS and UniPC take no notice of a schedule.
 - Prompts that change by step count steps, from 1; the WebUI counts calls of the model, two a step where a sampler makes
-  two, and from 0: what stands first in its brackets stays a call longer than the number says.
+  two, and from 0, so that every change comes a call later there.
 - Latents are float32 and tables float64 whatever the model's precision. LCM leaves out its boundary term (7e-6).
 - An image to image strength of 0 keeps the picture; the WebUI takes one step.
 - Missing: DPM fast and adaptive, Restart, DDIM CFG++, the schedules Align Your Steps and Beta, churn and s_noise.

@@ -31,6 +31,7 @@ from engine import (
     PromptError,
     Request,
     Result,
+    read_picture,
 )
 from engine.adapters.file import read_adapter
 from engine.config import BUILTIN_FOLDER
@@ -38,6 +39,7 @@ from engine.pipeline.load import load_pipeline
 from engine.renderer import Renderer
 from engine.strength import PRESETS
 
+from .checkpoint import write_checkpoint
 from .conftest import attention_layers, same, weights_of
 from .files import write_kohya
 
@@ -187,6 +189,17 @@ def test_the_infotext_in_the_file_names_mix_seed_and_hashes(renderer: Renderer) 
         in fields
     )
     assert 'Lora hashes: "ink: ' in fields
+
+
+def test_the_infotext_names_a_checkpoint_by_its_hash(builtin: Any, tmp_path: Path) -> None:
+    """As the WebUI does, in every picture. The built-in model is a folder and has none. Read again it is the request."""
+    path = write_checkpoint(builtin, tmp_path / "mine.safetensors")
+    one = Renderer(EngineConfig(preview_every=0, models={"mine": str(path)}))
+    assert "Model hash" not in draw(one, FAST).pictures[0].infotext
+    result = draw(one, replace(FAST, model="mine", count=2))
+    digits = hashlib.sha256(path.read_bytes()).hexdigest()[:10]
+    assert all(f", Model hash: {digits}, Model: mine, " in picture.infotext for picture in result.pictures)
+    assert replace(read_picture(result.pictures[0].png).request, count=2) == result.request
 
 
 def test_the_report_says_how_many_layers_of_how_many_were_applied(renderer: Renderer) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -13,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from engine import ModelNotFound, ModelUnreadable
 from engine.config import BUILTIN_FOLDER, Prediction
-from engine.pipeline.load import load_pipeline, pick_device, pick_dtype
+from engine.pipeline.load import load_pipeline, model_hash, pick_device, pick_dtype
 from engine.pipeline.samplers import make_scheduler
 
 from ..checkpoint import write_checkpoint
@@ -99,6 +100,20 @@ def test_a_hugging_face_id_is_looked_up_in_the_hubs_cache(
     monkeypatch.setattr("diffusers.pipelines.pipeline_utils.HF_HUB_OFFLINE", True, raising=False)
     loaded = load_pipeline("loraloom/builtin", CPU, torch.float32, cache=tmp_path)
     assert same(weights_of(builtin), weights_of(loaded))
+
+
+def test_a_checkpoint_is_hashed_once_and_again_when_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its size and its time; a folder and an id are no one file, and have none."""
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(b"abc")
+    abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-4's example
+    assert model_hash(str(path)) == abc
+    with monkeypatch.context() as patch:
+        patch.setattr("hashlib.file_digest", None)
+        assert model_hash(str(path)) == abc
+    path.write_bytes(b"abcd")
+    assert model_hash(str(path)) == hashlib.sha256(b"abcd").hexdigest()
+    assert model_hash(str(tmp_path)) == model_hash("owner/name") == ""
 
 
 def test_what_is_not_there_and_what_is_no_model_are_told_apart(tmp_path: Path) -> None:
