@@ -192,7 +192,7 @@ def test_the_infotext_in_the_file_names_mix_seed_and_hashes(renderer: Renderer) 
 
 
 def test_the_infotext_names_a_checkpoint_by_its_hash(builtin: Any, tmp_path: Path) -> None:
-    """As the WebUI does, in every picture. The built-in model is a folder and has none. Read again it is the request."""
+    """As the WebUI does, in every picture. The built-in model is a folder and has none. It is read as it was asked."""
     path = write_checkpoint(builtin, tmp_path / "mine.safetensors")
     one = Renderer(EngineConfig(preview_every=0, models={"mine": str(path)}))
     assert "Model hash" not in draw(one, FAST).pictures[0].infotext
