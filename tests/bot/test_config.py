@@ -43,7 +43,7 @@ def test_the_example_explains_every_key() -> None:
     default = BotConfig()
     tables = [f.name for f in fields(BotConfig) if f.name != "discord_api"]
     for table in tables:
-        for key in fields(getattr(default, table)):
+        for key in (key for key in fields(getattr(default, table)) if not key.metadata.get("inside")):
             assert f"{key.name} =" in text or f"[{table}.{key.name}]" in text, f"[{table}] {key.name} is not explained"
 
 
