@@ -664,7 +664,8 @@ async def break_down(at: Bench) -> None:
 
 async def kill(at: Bench) -> None:
     """The process is gone without a word: nothing that ran is written down."""
-    tasks = [task for task in (*at.runner._tasks, at.runner._serving) if task is not None]
+    of_the_runner = (*at.runner._tasks, at.runner._serving, at.runner._tidying)
+    tasks = [task for task in of_the_runner if task is not None]
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
