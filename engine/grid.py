@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -61,6 +61,16 @@ class Axis:
         """As `read_axis` reads it."""
         return f"{self.kind}: {', '.join(_quoted(_written(value)) for value in self.values)}"
 
+    def naming(self, names: Mapping[str, str]) -> Axis:
+        """The axis with these names in place of those that it gives adapters, which are the keys in lower case."""
+        if self.adapter:
+            return Axis(f"weight {names.get(self.adapter.casefold(), self.adapter)}", self.values)
+        if self.kind != "adapter":
+            return self
+        parts = (str(value).partition(":") for value in self.values)
+        named = (names.get(name.strip().casefold(), name) + colon + rest for name, colon, rest in parts)
+        return Axis(self.kind, tuple(named))
+
     def applied(self, request: Request, value: Value, adapters: tuple[AdapterUse, ...]) -> Request:
         """The request of a cell where this axis has `value`. `adapters`: see Grid."""
         return KINDS["weight" if self.adapter else self.kind](request, value, self, adapters)
@@ -104,6 +114,13 @@ class Grid:
                 uses = [use.name for use in map(_read_use, map(str, axis.values)) if use is not None]
             named |= {name.casefold(): name for name in uses if name.casefold() not in named}
         return tuple(named.values())
+
+    def naming(self, names: Mapping[str, str], adapters: tuple[AdapterUse, ...]) -> Grid:
+        """The grid with other names for the adapters on its axes, by the old ones in lower case; `adapters` are those
+        that the new ones stand for. Raises BadRequest where two were names of one.
+        """
+        y = self.y.naming(names) if self.y else None
+        return replace(self, x=self.x.naming(names), y=y, adapters=adapters)
 
     def cells(self, request: Request) -> tuple[Request, ...]:
         """A plain request a cell, row by row. Drawn by itself it gives the very picture on the sheet.

@@ -106,17 +106,17 @@ class Adapters:
     async def _resolved_grid(
         self, request: Request, grid: Grid, who: Who, family: str, cells: int
     ) -> tuple[Grid, list[CatalogEntry]]:
-        """The grid with the adapters that its axes name, found like the others, and their entries."""
+        """The grid with the adapters that its axes name, found and called like the others, and their entries."""
         if len(grid) > cells:
             raise BadRequest(f"This grid has {len(grid)} cells; {cells} is the most here.")
         known = {use.name.casefold(): use for use in (*request.adapters, *grid.adapters)}
         entries = [await self._entry(known.get(name.casefold(), AdapterUse(name)), who) for name in grid.names]
         for entry in entries:
             await self._require_fit(entry, family, who)
-        uses = tuple(
-            AdapterUse(name, sha256=entry.info.sha256) for name, entry in zip(grid.names, entries, strict=True)
-        )
-        return replace(grid, adapters=uses), entries
+        named = zip(grid.names, entries, strict=True)
+        names = {name.casefold(): entry.public_name for name, entry in named}
+        uses = {entry.public_name: AdapterUse(entry.public_name, sha256=entry.info.sha256) for entry in entries}
+        return grid.naming(names, tuple(uses.values())), entries
 
     async def _entry(self, use: AdapterUse, who: Who) -> CatalogEntry:
         """By content where the hash is known, so that an old job draws with the file it drew with."""

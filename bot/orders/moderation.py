@@ -49,13 +49,13 @@ class NotBarred:
                 raise Barred(sentence)
 
     async def objection(self, who: Who, entry: CatalogEntry) -> str:
-        """Why nobody may draw with the adapter here, as a sentence; "" where one may."""
+        """Why nobody may draw with the adapter here, as a sentence that may stand in a channel; "" where one may."""
         reason = await self._store.banned((entry.info.sha256, entry.info.tensor_sha256), who.guild_id)
         if reason is not None:
-            return f"{entry.name} was taken down here because {reason}."
+            return f"{entry.public_name} was taken down here because {reason}."
         reason = await self._store.quarantined(entry.info.sha256)
         if reason is not None:
-            return f"{entry.name} is in quarantine until the people who run this bot release it: {reason}."
+            return f"{entry.public_name} is in quarantine until the people who run this bot release it: {reason}."
         return ""
 
 
