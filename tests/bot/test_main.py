@@ -21,6 +21,7 @@ from bot import doctor, sandbox
 from bot.__main__ import main
 from bot.client import EngineBroken
 from bot.config import BotConfig, Data, Discord, Drop
+from bot.store.lock import locked
 
 ROOT = Path(__file__).parents[2]
 
@@ -85,6 +86,9 @@ def test_a_backup_and_its_restore_from_the_command_line(tmp_path: Path, capsys: 
     assert main(["backup", "all.tar"]) == 0
     assert main(["restore", "all.tar"]) == 0
     assert "data.before-" in capsys.readouterr().out
+    with locked(tmp_path / "data"):
+        assert main(["restore", "all.tar"]) == 78
+    assert "Stop that one first" in capsys.readouterr().err
     assert main(["db"]) == 0
     assert main(["backup", "all.tar"]) == 78
     for wrong in (["backup"], ["restore"], ["run", "all.tar"]):
