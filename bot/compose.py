@@ -24,7 +24,6 @@ from .orders import (
     Judging,
     Models,
     Moderation,
-    NotBarred,
     Orders,
     Oversight,
     Privacy,
@@ -85,8 +84,7 @@ async def open_parts(
         fleet = fleet or LocalFleet(local)
         models = Models(store, fleet, config.engine, added)
         settings = SettingsDesk(store, config.limits.bounds, config.engine.model, models.names)
-        rules = (NotBarred(store), Allowed(settings))
-        gate = Gate(store, rules, content=Content(config.content.words, settings))
+        gate = Gate(store, (Allowed(settings),), content=Content(config.content.words, settings))
         quarantine, model = store.judging.quarantine, config.engine.model
         runner = Runner(store, fleet, Scheduler(), poster, gate=gate, quarantine=quarantine, model=model)
         bounds, cells = config.limits.bounds, config.limits.grid_cells

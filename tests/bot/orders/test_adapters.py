@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.orders import CatalogEntry, Change, Gate, NotBarred, Orders, Triggers
+from bot.orders import CatalogEntry, Change, Gate, Orders, Triggers
 from bot.orders.adapters import with_words
 from bot.store import Store
 from engine import (
@@ -238,7 +238,7 @@ async def test_why_an_adapter_is_not_drawn_with_any_more_keeps_a_private_name(
 ) -> None:
     """What stopped it between order and execution stands on the card in the channel."""
     moss = await put(store, tmp_path, "moss", visibility)
-    gate = Gate(store, (NotBarred(store),))
+    gate = Gate(store)
     orders = Orders(store, FakeLine(store), gate=gate)
     job = await orders.open_job((await orders.imagine(order("a <lora:moss:1>"))).job_id, who())
     if held == "banned":
