@@ -64,7 +64,7 @@ class Axis:
     def naming(self, names: Mapping[str, str]) -> Axis:
         """The axis with these names in place of those that it gives adapters, which are the keys in lower case."""
         if self.adapter:
-            return Axis(f"weight {names.get(self.adapter.casefold(), self.adapter)}", self.values)
+            return replace(self, kind=" ".join(("weight", names.get(self.adapter.casefold(), self.adapter))))
         if self.kind != "adapter":
             return self
         parts = (str(value).partition(":") for value in self.values)
