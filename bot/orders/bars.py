@@ -43,7 +43,7 @@ class NotBarred:
         Asked by the files' hashes, for what is banned most people do not even see. A quarantine into which the bot put
         a file for how it runs is about drawing; one by a person may be about what it draws.
         """
-        for use in (*request.adapters, *(request.grid.adapters if request.grid is not None else ())):
+        for use in request.named:
             reason = await self._store.banned_file(use.sha256, who.guild_id)
             if reason is not None:
                 return f"{use.name} was taken down here because {reason}, so what was drawn with it is not shown here."
