@@ -232,6 +232,19 @@ async def test_the_doctor_ends_well_only_when_every_check_does(monkeypatch: pyte
     assert await doctor.examine(None, lines.append) is True
 
 
+async def test_the_doctor_goes_through_every_check_where_the_data_folder_cannot_be_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("no folder", encoding="utf-8")
+    monkeypatch.setenv("LORALOOM_DATA", str(tmp_path / "file" / "data"))
+    monkeypatch.setitem(doctor.CHECKS, "engine", doctor.CHECKS["token"])  # which is not loaded for this
+    lines: list[str] = []
+    assert await doctor.examine(None, lines.append) is False
+    said = {name.strip(): state for state, _, name in (line.partition(":")[0].partition("  ") for line in lines[1:])}
+    assert list(said) == list(doctor.CHECKS)
+    assert (said["data folder"], said["disk space"], said["engine"]) == ("FAIL", "FAIL", "ok")
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends Ctrl-C to the whole console")
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
