@@ -86,8 +86,10 @@ async def open_parts(
         wildcards = config.engine.wildcard_folders
         gate = Gate(store, (Allowed(settings),), content=Content(config.content.words, settings, wildcards))
         quarantine, model = store.judging.quarantine, config.engine.model
-        runner = Runner(store, fleet, Scheduler(), poster, gate=gate, quarantine=quarantine, model=model)
-        bounds, cells = config.limits.bounds, config.limits.grid_cells
+        bounds, wait, cells = config.limits.bounds, config.limits.longest_wait, config.limits.grid_cells
+        runner = Runner(
+            store, fleet, Scheduler(), poster, gate=gate, quarantine=quarantine, model=model, longest_wait=wait
+        )
         orders = Orders(store, runner, bounds, cells=cells, wildcards=wildcards, gate=gate, settings=settings)
         stock = Stock(store, fleet, orders, running=store.running)
         runner.on_change = stock.look
