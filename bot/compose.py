@@ -90,7 +90,7 @@ async def open_parts(
         quarantine, model = store.judging.quarantine, config.engine.model
         runner = Runner(store, fleet, Scheduler(), poster, gate=gate, quarantine=quarantine, model=model)
         bounds, cells = config.limits.bounds, config.limits.grid_cells
-        orders = Orders(store, runner, bounds, cells=cells, gate=gate, settings=settings)
+        orders = Orders(store, runner, bounds, cells=cells, gate=gate, settings=settings, models=models)
         stock = Stock(store, fleet, orders, running=store.running)
         runner.on_change = stock.look
         stack.push_async_callback(stock.aclose)

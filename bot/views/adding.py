@@ -81,7 +81,7 @@ class VisibilityMenu(Numbered, ui.DynamicItem[ui.Select[ui.LayoutView]], templat
         async with border(interaction):
             who, chosen = asking.who(interaction), self.item.values[0]
             offer = await interaction.client.intake.show_to(who, self.number, chosen)
-            await interaction.response.edit_message(view=_offered(interaction, offer, self.number))
+            await interaction.response.edit_message(view=await _offered(interaction, offer, self.number))
 
 
 class NamedMenu(Numbered, ui.DynamicItem[ui.Select[ui.LayoutView]], template=rf"loom:add:named:{NUMBER}"):
@@ -111,7 +111,7 @@ ITEMS = (AddButton, VisibilityMenu, NamedMenu)
 async def show_offer(interaction: asking.Interaction, offer: Offer) -> None:
     """The answer, which was deferred, shows the offer and waits for a yes."""
     number = await interaction.client.intake.ask(asking.who(interaction), offer)
-    await interaction.edit_original_response(view=_offered(interaction, offer, number))
+    await interaction.edit_original_response(view=await _offered(interaction, offer, number))
 
 
 async def show_named(interaction: asking.Interaction, found: Replay, visibility: str) -> None:
@@ -147,13 +147,14 @@ async def _bring(interaction: asking.Interaction, offer: Offer, number: str) -> 
         await _show(interaction, end)
 
 
-def _offered(interaction: asking.Interaction, offer: Offer, number: str) -> Card:
+async def _offered(interaction: asking.Interaction, offer: Offer, number: str) -> Card:
     rows: Sequence[ui.ActionRow[Any]] = (
         ui.ActionRow[Any](VisibilityMenu(number, offer.visibility)),
         _row(number, *page_button(offer)),
     )
-    adult, drawn = asking.who(interaction).adult, interaction.client.orders.family()
-    return offer_card(offer, *rows, adult=adult, drawn=drawn)
+    who = asking.who(interaction)
+    drawn = await interaction.client.orders.family(who)
+    return offer_card(offer, *rows, adult=who.adult, drawn=drawn)
 
 
 def _row(number: str, *more: ui.Button[Any]) -> ui.ActionRow[Any]:

@@ -110,7 +110,7 @@ def _adapters(found: Replay) -> list[str]:
 async def _replayed(interaction: asking.Interaction, reading: Reading) -> Replay:
     who = asking.who(interaction)
     models = (await interaction.client.settings.of(who)).models or ()
-    return await interaction.client.orders.replay(reading, who, models, ())
+    return await interaction.client.orders.replay(reading, who, models, interaction.client.config.engine.vaes)
 
 
 async def _ordered(interaction: asking.Interaction) -> Ticket:

@@ -10,7 +10,7 @@ from discord import app_commands, ui
 from discord.app_commands import Choice, Range
 from discord.ext import commands
 
-from engine import BUILTIN, BadRequest, read_picture
+from engine import BadRequest, read_picture
 
 from ...importing import megabytes
 from ...language import say
@@ -100,8 +100,9 @@ async def _look_at_picture(interaction: asking.Interaction, file: discord.Attach
     reading = await asyncio.to_thread(read_picture, await read_image(interaction, file))
     if not reading.request.adapters:
         raise BadRequest("The metadata of this picture name no adapter.")
-    models = (BUILTIN, *interaction.client.config.engine.models)
-    found = await interaction.client.orders.replay(reading, asking.who(interaction), models, ())
+    who = asking.who(interaction)
+    models = (await interaction.client.settings.of(who)).models or ()
+    found = await interaction.client.orders.replay(reading, who, models, ())
     await show_named(interaction, found, visibility)
 
 

@@ -13,9 +13,9 @@ from bot.orders import JobState, Order, Ticket
 from bot.orders.values import read_short_id
 from bot.views import asking
 from bot.views.cards import finished
-from engine import SAMPLERS, SCHEDULES, AdapterUse, Hires
+from engine import SAMPLERS, SCHEDULES, AdapterUse, EngineConfig, Hires
 from tests.bot.worlds import buttons, texts, world
-from tests.fakes import png, until
+from tests.fakes import adapter_file, checkpoint, png, until
 
 
 async def test_its_options_are_the_ones_that_were_promised(tmp_path: Path) -> None:
@@ -268,8 +268,29 @@ async def test_adapters_are_offered_by_name_while_typing(tmp_path: Path) -> None
         await w.dispatched()
         assert [use.name for use in w.fleet.attempts[0].request.adapters] == ["ink"]
         assert read_short_id(ink)
-        w.fleet.holds = type(w.fleet.holds)(model="builtin", family="SDXL")
-        assert await w.alice.autocomplete(w.channel, "imagine", "lora", "", prompt="x") == []
+
+
+async def test_what_fits_is_told_by_the_model_in_force_before_it_was_drawn_with(tmp_path: Path) -> None:
+    """The server's, a member's own, and the one that the command names."""
+    engine = EngineConfig(models={"xl": str(checkpoint(tmp_path / "xl.safetensors"))})
+    async with world(tmp_path / "data", engine=engine) as w:
+        path = adapter_file(tmp_path / "wide.safetensors", width=2048)
+        await w.bot.orders._store.catalog.add(path, "wide", visibility="everyone")
+
+        async def offered(who: Any, **given: str) -> set[str]:
+            found = await who.autocomplete(w.channel, "imagine", "lora", "", prompt="x", **given)
+            return {choice["name"].split(" · ")[0] for choice in found}
+
+        await w.anna.slash(w.channel, "model use", name="xl")
+        await w.bob.slash(w.channel, "settings me", model="builtin")
+        assert await offered(w.alice) == await offered(w.bob, model="xl") == {"wide"}
+        assert await offered(w.bob) == await offered(w.alice, model="builtin") == {"ink", "neon", "light"}
+        sizes = await w.alice.autocomplete(w.channel, "imagine", "size", "", prompt="x")
+        assert sizes[0]["value"] == "1024x1024"
+        refused = await w.alice.slash(w.channel, "imagine", prompt="x", lora="ink")
+        assert "ink was made for built-in; this base model is SDXL. Made for it: wide." in texts(
+            refused.response.message
+        )
 
 
 async def test_sizes_and_models_are_offered_and_samplers_are_a_list(tmp_path: Path) -> None:
