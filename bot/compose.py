@@ -140,7 +140,7 @@ async def _opened_drop(
     if not config.drop.url:
         return None
     try:
-        return await stack.enter_async_context(DropServer(config.drop, importer, intake.keep_dropped))
+        return await stack.enter_async_context(DropServer(config.drop, importer, intake.receive))
     except OSError as error:
         place = f"{config.drop.host}:{config.drop.port}"
         raise ConfigError(f"[drop] port: {place} cannot be opened ({error.strerror}); choose another.") from error

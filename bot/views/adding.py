@@ -55,11 +55,24 @@ class AddButton(
                     gone = say("This import was interrupted; nothing of it was kept. Send /lora add once more.")
                     await interaction.response.edit_message(view=note(gone))
                 return
-            offer = await intake.answer(who, self.number)
             if self.verb == "no":
+                await intake.decline(who, self.number)
                 await interaction.response.edit_message(view=note(say("Not added.")))
                 return
-            await _bring(interaction, offer, self.number)
+            await _bring(interaction, await intake.answer(who, self.number), self.number)
+
+
+class SentButton(Numbered, ui.DynamicItem[ui.Button[ui.LayoutView]], template=rf"loom:add:sent:{NUMBER}"):
+    """Shows what a member has sent by the drop page, to be added on a yes."""
+
+    def __init__(self, number: str) -> None:
+        super().__init__(ui.Button(label=say("It is sent"), custom_id=f"loom:add:sent:{number}"))
+        self.number = number
+
+    async def callback(self, interaction: discord.Interaction[Any]) -> None:
+        async with border(interaction):
+            await interaction.response.defer(ephemeral=True, thinking=True)
+            await show_offer(interaction, await interaction.client.intake.arrived(asking.who(interaction), self.number))
 
 
 class VisibilityMenu(Numbered, ui.DynamicItem[ui.Select[ui.LayoutView]], template=rf"loom:add:seen:{NUMBER}"):
@@ -105,7 +118,7 @@ class NamedMenu(Numbered, ui.DynamicItem[ui.Select[ui.LayoutView]], template=rf"
             await show_offer(interaction, await interaction.client.intake.which(who, self.number, digest))
 
 
-ITEMS = (AddButton, VisibilityMenu, NamedMenu)
+ITEMS = (AddButton, SentButton, VisibilityMenu, NamedMenu)
 
 
 async def show_offer(interaction: asking.Interaction, offer: Offer) -> None:

@@ -16,7 +16,7 @@ from ...importing import megabytes
 from ...language import say
 from ...orders.additions import EVERYONE, GUILD, PRIVATE
 from ...views import asking
-from ...views.adding import show_named, show_offer
+from ...views.adding import SentButton, show_named, show_offer
 from ...views.forms import Form
 from ...views.offers import link_card
 from ..options import IMAGE_TYPES, read_image
@@ -50,7 +50,7 @@ class Add(commands.Cog):
         large: bool = False,
     ) -> None:
         if large:
-            await _give_link(interaction)
+            await _give_link(interaction, name, visibility)
         elif source.strip() or file is not None:
             await _look(interaction, source, file, name, visibility)
         else:
@@ -106,10 +106,11 @@ async def _look_at_picture(interaction: asking.Interaction, file: discord.Attach
     await show_named(interaction, found, visibility)
 
 
-async def _give_link(interaction: asking.Interaction) -> None:
-    drop, who = interaction.client.drop, asking.who(interaction)
+async def _give_link(interaction: asking.Interaction, name: str, visibility: str) -> None:
+    drop, intake, who = interaction.client.drop, interaction.client.intake, asking.who(interaction)
     if drop is None:
         raise BadRequest("Whoever runs this bot has set up no page for large files; /lora add source: takes addresses.")
-    minutes, most = interaction.client.config.drop.minutes, megabytes(interaction.client.intake.cap)
-    card = link_card(drop.link(who.member_id, who.guild_id), most, minutes)
+    number = await intake.invite(who, name=name, visibility=visibility)
+    address, minutes = drop.link(who.member_id, who.guild_id, number), interaction.client.config.drop.minutes
+    card = link_card(address, megabytes(intake.cap), minutes, SentButton(number))
     await interaction.response.send_message(view=card, ephemeral=True)
