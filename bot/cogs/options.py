@@ -11,7 +11,7 @@ import discord
 from babel import Locale
 from discord import app_commands
 
-from engine import SAMPLERS, SCHEDULES, Axis, BadRequest, ImageUnreadable, ModelNotFound, read_axis
+from engine import SAMPLERS, SCHEDULES, UPSCALERS, Axis, BadRequest, ImageUnreadable, ModelNotFound, read_axis
 
 from ..language import NAME, answering, available, named
 from ..orders import CatalogEntry, SettingRefused
@@ -177,6 +177,17 @@ class ScheduleName(app_commands.Transformer):
     @property
     def choices(self) -> list[Choice]:  # type: ignore[override]
         return _choices(list(SCHEDULES))
+
+    async def transform(self, interaction: discord.Interaction[Any], value: str, /) -> str:
+        return value
+
+
+class UpscalerName(app_commands.Transformer):
+    """One of the engine's ways to enlarge a picture for its second pass."""
+
+    @property
+    def choices(self) -> list[Choice]:  # type: ignore[override]
+        return _choices(list(UPSCALERS))
 
     async def transform(self, interaction: discord.Interaction[Any], value: str, /) -> str:
         return value

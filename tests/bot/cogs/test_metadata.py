@@ -101,6 +101,24 @@ async def test_the_menu_reads_an_infotext_that_somebody_wrote(tmp_path: Path) ->
         assert "a red flower" in texts(shown.response.message)
 
 
+async def test_a_text_is_pasted_and_made_again(tmp_path: Path) -> None:
+    """By a form that /metadata opens where no file is sent; what says nothing is told so in private."""
+    async with world(tmp_path) as w:
+        form = await w.alice.slash(w.channel, "metadata")
+        shown = await w.alice.submit_modal(form, {"text": WEBUI.format(name="renamed", digest=digest())})
+        assert shown.response.ephemeral
+        for words in ("Made with WebUI", "`renamed` 0.5: here as `ink`, the same file", "`lost`: not here"):
+            assert words in texts(shown.response.message), words
+        await w.alice.click(shown.response.message, label="Make again")
+        await w.dispatched()
+        request = w.fleet.attempts[0].request
+        assert (request.prompt, request.negative, request.seed) == ("a red flower", "fog", 42)
+        form = await w.alice.slash(w.channel, "metadata")
+        refused = await w.alice.submit_modal(form, {"text": "a red flower"})
+        assert "does not say how a picture was made" in texts(refused.response.message)
+        assert refused.response.ephemeral
+
+
 async def test_the_first_picture_that_says_something_is_taken(tmp_path: Path) -> None:
     async with world(tmp_path) as w:
         plain = io.BytesIO()
