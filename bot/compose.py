@@ -78,19 +78,21 @@ async def open_parts(
         store = await stack.enter_async_context(open_store(None, config.folder))
         await store.adopt_builtins()
         await store.catalog.warm()
-        folders = (*config.engine.adapter_folders, store.adapters_folder)
         await store.settings.of()  # in memory from here on
         added = await store.stock.models()
-        local = replace(config.engine, adapter_folders=folders, models={**added, **config.engine.models})
+        local = replace(config.engine, catalog=store.adapters_folder, models={**added, **config.engine.models})
         fleet = fleet or LocalFleet(local)
         models = Models(store, fleet, config.engine, added)
         settings = SettingsDesk(store, config.limits.bounds, config.engine.model, models.names)
+        wildcards = config.engine.wildcard_folders
         rules = (NotBarred(store), Allowed(settings))
-        gate = Gate(store, rules, content=Content(config.content.words, settings))
+        gate = Gate(store, rules, content=Content(config.content.words, settings, wildcards))
         quarantine, model = store.judging.quarantine, config.engine.model
         runner = Runner(store, fleet, Scheduler(), poster, gate=gate, quarantine=quarantine, model=model)
         bounds, cells = config.limits.bounds, config.limits.grid_cells
-        orders = Orders(store, runner, bounds, cells=cells, gate=gate, settings=settings, models=models)
+        orders = Orders(
+            store, runner, bounds, cells=cells, wildcards=wildcards, gate=gate, settings=settings, models=models
+        )
         stock = Stock(store, fleet, orders, running=store.running)
         runner.on_change = stock.look
         stack.push_async_callback(stock.aclose)

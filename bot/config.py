@@ -264,7 +264,8 @@ def _table(kind: type[T], value: object, where: str) -> T:
     """The dataclass `kind` filled from one table of the file."""
     if not isinstance(value, dict):
         raise ConfigError(f"{where}: this must be a table, not {value!r}.")
-    hints = get_type_hints(kind)
+    types_of = get_type_hints(kind)
+    hints = {f.name: types_of[f.name] for f in fields(kind) if not f.metadata.get("inside")}  # type: ignore[arg-type]
     unknown = sorted(value.keys() - hints.keys())
     if unknown:
         raise ConfigError(f"{where} {unknown[0]}: there is no such key; remove it. The keys are {', '.join(hints)}.")

@@ -51,7 +51,7 @@ from .pipeline.load import load_pipeline, pick_device, pick_dtype
 from .pipeline.painting import Order, Painted, Painter, seed_of
 from .pipeline.safety import Safety, load_safety
 from .pipeline.vae import Vae, load_vae
-from .prompt import left_out, noted, untagged
+from .prompt import identified, left_out, left_to_chance, noted, untagged
 from .residency import Residency
 from .sheet import labelled
 from .trials import Trials
@@ -96,7 +96,7 @@ class Renderer:
             torch.set_num_threads(config.threads)
         self._device = pick_device(config.device)
         self._dtype = pick_dtype(config.dtype, self._device)
-        self._library = Library(config.adapter_folders)
+        self._library = Library(config.adapter_folders, config.catalog)
         self._files: Residency[str, Adapter] = Residency(config.adapter_cache)
         self._factors: Residency[str, Bound] = Residency(config.adapter_cache)  # for the model that is loaded
         self._hashes: dict[tuple[Path, int, int], str] = {}  # an unchanged file is not read again
@@ -225,7 +225,7 @@ class Renderer:
     def _draft(self, request: Request) -> Draft:
         """The adapters' files. One that only a tag asks for and that cannot be used is left out, with a note."""
         listed = len(request.adapters)
-        request = untagged(request)
+        request = identified(untagged(request))
         found: list[tuple[AdapterUse, Adapter]] = []
         refused: list[tuple[AdapterUse, EngineError]] = []
         for place, use in enumerate(request.adapters):
@@ -311,14 +311,22 @@ class Renderer:
         pictures = tuple(picture for one in in_order for picture in one.pictures)
         images = [Image.open(io.BytesIO(picture.png)) for picture in pictures]
         sheet = labelled(images, grid.x.labels, grid.y.labels if grid.y else ())
-        draft = self._draft(request)
+        draft = self._sheet(request, grid)
         text = f"{self._infotext(draft, draft.request, {})}, {described(grid)}"
         png = to_png(sheet, text, [picture.infotext for picture in pictures])
         flagged = any(picture.flagged for picture in pictures)
         first = Picture(png, sheet.width, sheet.height, seed_of(request), text, flagged)
         notes = dict.fromkeys(note for one in in_order for note in one.request.notes)
-        asked = noted(replace(draft.request, notes=()), list(notes))
+        asked = noted(replace(draft.request, notes=(), grid=grid), list(notes))
         return together(asked, (first, *pictures) if grid.keep else (first,), in_order)
+
+    def _sheet(self, request: Request, grid: Grid) -> Draft:
+        """What all cells have in common. A prompt that is another in each keeps its tags."""
+        plain = replace(request, grid=None)
+        if not grid.rewords and not left_to_chance(request.prompt):
+            return self._draft(plain)
+        draft = self._draft(replace(plain, prompt=""))
+        return replace(draft, request=replace(draft.request, prompt=request.prompt))
 
     def _complete(self, request: Request) -> Request:
         unet, factor = self._model.pipeline.unet, self._model.pipeline.vae_scale_factor

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from engine import AdapterUse, ImageUnreadable, Reading, Request
@@ -47,7 +48,9 @@ class Line(Protocol):
 
 
 class Orders:
-    """Every method is one thing a member can ask for. `cells` is how many cells a grid may have."""
+    """Every method is one thing a member can ask for. `cells` is how many cells a grid may have; `wildcards` are the
+    folders of which a prompt may take lines.
+    """
 
     def __init__(
         self,
@@ -56,13 +59,14 @@ class Orders:
         bounds: Bounds | None = None,
         *,
         cells: int = 36,
+        wildcards: Sequence[Path] = (),
         gate: Gate | None = None,
         settings: SettingsDesk | None = None,
         models: Models | None = None,
     ) -> None:
         self._store = store
         self._gate = gate or Gate(store)
-        self._adapters = Adapters(store.catalog)
+        self._adapters = Adapters(store.catalog, wildcards)
         self._line = line
         self._bounds = bounds or Bounds()
         self._settings = settings
@@ -123,7 +127,9 @@ class Orders:
         grid = job.request.grid
         if grid is None or not 0 <= place < len(grid):
             raise CellUnknown("This sheet has no such cell.")
-        return await self.imagine(press.order(grid.cells(job.request)[place], job.id))
+        request = grid.cells(job.request)[place]
+        found = tuple(use for use in request.adapters if use.sha256)  # the sheet was drawn without the others
+        return await self.imagine(press.order(replace(request, adapters=found), job.id))
 
     async def again(
         self, job_id: str, press: Press, *, vary: bool = False, weights: Mapping[str, float] | None = None
@@ -259,7 +265,7 @@ def _require_image(request: Request) -> None:
 
 def _advice(request: Request, entry: CatalogEntry) -> str:
     """Where the owner of an adapter recommends other weights than the one that it is drawn at."""
-    weights = [use.weight for use in request.adapters if use.sha256 == entry.info.sha256]
+    weights = [use.weight for use in request.named if use.sha256 == entry.info.sha256]
     return entry.advice(weights[0]) if weights else ""
 
 

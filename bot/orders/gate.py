@@ -68,6 +68,4 @@ class Gate:
 
     async def _found(self, job: Job, who: Who) -> list[tuple[AdapterUse, CatalogEntry | None]]:
         """Every adapter that the job asks for, and its entry as this person sees it."""
-        grid = job.request.grid
-        uses = (*job.request.adapters, *(grid.adapters if grid is not None else ()))
-        return [(use, await self._catalog.find_file(who, use.sha256)) for use in uses]
+        return [(use, await self._catalog.find_file(who, use.sha256)) for use in job.request.named]

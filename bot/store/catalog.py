@@ -253,7 +253,8 @@ async def _drawn_with(session: AsyncSession) -> frozenset[str]:
     hashes: set[str] = set()
     for request in await session.scalars(select(JobRow.request).where(JobRow.state.in_(UNFINISHED))):
         grid = request.get("grid") or {}
-        hashes.update(use.get("sha256", "") for use in (*request["adapters"], *grid.get("adapters", ())))
+        named = (*request["adapters"], *request.get("known", ()), *grid.get("adapters", ()))  # a grid's: of old rows
+        hashes.update(use.get("sha256", "") for use in named)
     return frozenset(hashes)
 
 

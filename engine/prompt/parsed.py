@@ -14,6 +14,7 @@ from .emphasis import Segments, segments
 from .tags import adapters_of, find_tags, without_tags
 
 MAX_SUBPROMPTS = 16  # each costs a pass through the UNet at every step
+_LATE = 1 << 30  # a step behind all steps: what `[a:b:t]` becomes at last, in a second pass if not in the first
 _MAX_WEIGHT = 1e6  # keeps a number of 300 digits from becoming infinite
 
 Texts = tuple[tuple[float, str], ...]  # (weight, text) of each sub-prompt
@@ -64,6 +65,14 @@ class ParsedPrompt:
     def schedule(self, steps: int) -> tuple[tuple[int, tuple[SubPrompt, ...]], ...]:
         """(last step, sub-prompts in force up to it), in order. Neighbours differ in text, the last ends at `steps`."""
         return tuple((last, _subprompts(texts)) for last, texts in _stages(self.text, self.divided, steps))
+
+    def texts(self, steps: int) -> tuple[str, ...]:
+        """Every text that a sub-prompt is at some step, of `steps` or later, each once; with the signs of weighting."""
+        found: dict[str, None] = {}
+        for _, edited in _templates(self.text, self.divided):
+            for last in sorted({*edited.ends(steps), steps, _LATE}):
+                found[edited.at(last, steps)] = None
+        return tuple(found)
 
     def tracks(self, steps: int) -> tuple[Track, ...]:
         """Each sub-prompt by itself over `steps` steps."""

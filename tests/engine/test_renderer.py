@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,11 @@ from engine import (
     AdapterNotFound,
     AdapterUnsupported,
     AdapterUse,
+    Axis,
     BadRequest,
     Cancelled,
     EngineConfig,
+    Grid,
     ImageUnreadable,
     ModelNotFound,
     ModelUnreadable,
@@ -30,6 +33,7 @@ from engine import (
     PromptError,
     Request,
     Result,
+    builtin_adapter,
 )
 from engine.adapters.file import read_adapter
 from engine.config import BUILTIN_FOLDER
@@ -378,6 +382,35 @@ def test_each_picture_has_its_own_choices_and_its_infotext_says_which(tmp_path: 
     assert len(prompts) > 1
     with pytest.raises(PromptError, match="Did you mean __thing__"):
         draw(renderer, replace(FAST, prompt="__thin__"))
+
+
+def test_with_a_catalog_no_prompt_opens_a_file_by_name_or_path(tmp_path: Path) -> None:
+    """Not even one that a variant puts together; the picture is drawn without it, and says so."""
+    ink = builtin_adapter("ink")
+    sha256 = hashlib.sha256(ink.read_bytes()).hexdigest()
+    kept = tmp_path / sha256[:2] / f"{sha256}.safetensors"
+    kept.parent.mkdir()
+    shutil.copy(ink, kept)
+    renderer = Renderer(EngineConfig(catalog=tmp_path, adapter_folders=(ink.parent,)))
+    plain = pixels(draw(renderer, replace(FAST, prompt="a flower")))
+    for name in ("ink", str(ink), str(kept), sha256):
+        result = draw(renderer, replace(FAST, prompt=f"a flower <{{lora|lora}}:{name}:1>"))
+        assert (pixels(result) == plain).all(), name
+        assert "is left out" in result.notes[0]
+    known = (AdapterUse("Ink", sha256=sha256),)
+    drawn = draw(renderer, replace(FAST, prompt="a flower <{lora|lora}:ink:1>", known=known))
+    assert [(use.name, use.sha256) for use in drawn.request.adapters] == [("ink", sha256)]
+    assert (pixels(drawn) != plain).any()
+
+
+def test_a_grid_over_words_of_tags_draws_each_cell_with_its_own(renderer: Renderer) -> None:
+    """Every cell is the picture that its request draws."""
+    grid = Grid(Axis("prompt", ("ink:0", "ink:1", "neon:1")), keep=True)
+    result = draw(renderer, replace(FAST, prompt="a flower <lora:ink:0>", steps=1, grid=grid))
+    cells = [picture.png for picture in result.pictures[1:]]
+    assert len(set(cells)) == 3
+    alone = [draw(renderer, cell).pictures[0].png for cell in grid.cells(result.request)]
+    assert cells == alone
 
 
 def test_an_embedding_gives_the_pixels_of_diffusers_own_loader(tmp_path: Path) -> None:

@@ -10,7 +10,18 @@ import pytest
 from bot.orders import CatalogEntry, Change, Orders, Triggers
 from bot.orders.adapters import with_words
 from bot.store import Store
-from engine import AdapterMismatch, AdapterNotFound, AdapterUse, Axis, Grid, Request, read_infotext, write_infotext
+from engine import (
+    AdapterMismatch,
+    AdapterNotFound,
+    AdapterUse,
+    Axis,
+    Grid,
+    Request,
+    Wildcards,
+    read_infotext,
+    unfolded,
+    write_infotext,
+)
 from tests.fakes import MEMBER, FakeLine, adapter_file, order, press, who
 
 
@@ -198,8 +209,71 @@ async def test_of_two_entries_for_a_file_the_named_one_is_meant(orders: Orders, 
             assert [use.name for use in job.request.adapters] == [name]
 
 
+def drawn(request: Request) -> list[tuple[AdapterUse, ...]]:
+    """The mix of each picture."""
+    return [one.adapters for one in unfolded(request, Wildcards())]
+
+
+async def test_tags_left_to_chance_are_of_the_pictures_that_hold_them(
+    orders: Orders, store: Store, tmp_path: Path
+) -> None:
+    """The prompt keeps them, the seed is settled, and each picture is drawn with its own; another seed chooses anew."""
+    entries = {name: await put(store, tmp_path, name) for name in ("moss", "ember")}
+    prompt = "a {<lora:moss:0.5>|<lora:ember:0.7>} cat"
+    request = await ordered(orders, prompt, count=4)
+    assert (request.prompt, request.adapters) == (prompt, ())
+    assert request.seed is not None
+    mixes = drawn(request)
+    assert [len(mix) for mix in mixes] in ([1, 1, 1, 1], [1])
+    assert {use.sha256 for mix in mixes for use in mix} == {use.sha256 for use in request.known}
+    assert all(use.sha256 == entries[use.name].info.sha256 for mix in mixes for use in mix)
+    ticket = await orders.imagine(order(prompt, count=4, seed=1))
+    varied = await orders.again(ticket.job_id, press(), vary=True)
+    assert (await orders.open_job(varied.job_id, who())).request.seed not in (1, None)
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "a <{lora|lora}:secret:1>",
+        "a <lora:{sec|sec}ret:1>",
+        "a <{lora|lora}:{path}:1>",
+        "a {<lora:secret:1>|<lora:secret:1>}",
+    ],
+)
+async def test_a_tag_that_only_chance_makes_opens_nothing_that_is_not_ones_own(
+    orders: Orders, store: Store, tmp_path: Path, prompt: str
+) -> None:
+    """It is looked up like any other: for its owner it is there, for others it is left out, and a path is no name."""
+    own = await put(store, tmp_path, "secret", "private")
+    prompt = prompt.replace(
+        "{path}", str(store.adapters_folder / own.info.sha256[:2] / f"{own.info.sha256}.safetensors")
+    )
+    request = await ordered(orders, prompt, by=7)
+    assert request.known == ()
+    assert all(use.sha256 == "" for mix in drawn(request) for use in mix)
+    assert any("is left out" in note for note in request.notes)
+    if "safetensors" not in prompt:
+        mine = await ordered(orders, prompt)
+        assert {use.sha256 for mix in drawn(mine) for use in mix} == {own.info.sha256}
+
+
+async def test_a_prompt_axis_may_replace_words_of_tags(orders: Orders, store: Store, tmp_path: Path) -> None:
+    """The usual plot of weights; each cell can be ordered by itself with the same adapter."""
+    moss = await put(store, tmp_path, "moss")
+    grid = Grid(Axis("prompt", ("moss:0.5", "moss:1", "nothing:1")))
+    ticket = await orders.imagine(order("a cat <lora:moss:0.5>", grid=grid))
+    request = (await orders.open_job(ticket.job_id, who())).request
+    uses = [AdapterUse("moss", 0.5, sha256=moss.info.sha256), AdapterUse("moss", 1.0, sha256=moss.info.sha256)]
+    assert drawn(replace(request, seed=1)) == [(uses[0],), (uses[1],), (AdapterUse("nothing", 1.0),)]
+    assert [note.partition(" is left out")[0] for note in request.notes] == ["<lora:nothing:1>"]
+    for place, mix in enumerate([(uses[0],), (uses[1],), ()]):
+        cell = await orders.cell(ticket.job_id, press(), place)
+        assert (await orders.open_job(cell.job_id, who())).request.adapters == mix
+
+
 async def test_a_grid_finds_adapters_by_alias_and_number(orders: Orders, store: Store, tmp_path: Path) -> None:
     moss = await put(store, tmp_path, "moss", alias="green")
     grid = Grid(Axis("adapter", ("none", "green", moss.short_id)))
-    uses = (await ordered(orders, grid=grid)).grid.adapters  # type: ignore[union-attr]
+    uses = (await ordered(orders, grid=grid)).known
     assert {use.sha256 for use in uses} == {moss.info.sha256}
