@@ -10,11 +10,18 @@ from typing import Literal
 BUILTIN = "builtin"
 BUILTIN_FOLDER = Path(__file__).parent / "builtin"
 
+Prediction = Literal["epsilon", "v_prediction", "v_prediction_zero_snr"]
+"""What a base model was trained to say of a noisy picture: its noise, or its velocity (Salimans & Ho 2022), the latter
+also from levels that end in nothing but noise (Lin et al. 2023)."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineConfig:
     """`models` maps a name to a diffusers folder, a Hugging Face id or a .safetensors checkpoint; the built-in model is
     always there as "builtin". `model` is the one used when a request names none.
+
+    `predictions` maps the name of a base model to what it predicts, where that is told wrongly or not at all: a folder
+    tells it in its scheduler, a checkpoint by tensors named "v_pred" and "ztsnr".
 
     `vaes` maps a name to a VAE that a request may choose instead of its model's own, from the same kinds of places.
 
@@ -33,6 +40,7 @@ class EngineConfig:
     """
 
     models: Mapping[str, str] = field(default_factory=dict)
+    predictions: Mapping[str, Prediction] = field(default_factory=dict)
     vaes: Mapping[str, str] = field(default_factory=dict)
     model: str = BUILTIN
     catalog: Path | None = field(default=None, metadata={"inside": True})
@@ -49,6 +57,9 @@ class EngineConfig:
     safety: str = "auto"
 
     def __post_init__(self) -> None:
+        for name in self.predictions:
+            if self.source_of(name) is None:
+                raise ValueError(f"predictions: no model is called {name!r}; add it to [engine.models].")
         if self.safety not in ("auto", "off") and not all(self.safety.partition(":")):
             raise ValueError(f'safety: {self.safety!r} is none; write "auto", "off" or "module:callable".')
 

@@ -47,7 +47,7 @@ from .library import Library
 from .pipeline.conditioning import Reading
 from .pipeline.faults import out_of_memory, sticky
 from .pipeline.image import to_png
-from .pipeline.load import load_pipeline, pick_device, pick_dtype
+from .pipeline.load import load_pipeline, model_hash, pick_device, pick_dtype
 from .pipeline.painting import Order, Painted, Painter, seed_of
 from .pipeline.safety import Safety, load_safety
 from .pipeline.vae import Vae, load_vae
@@ -79,6 +79,7 @@ DEFAULT_CFG = {"built-in": 4.0}  # by family; 7 elsewhere, as the WebUI has it
 @dataclass(slots=True)
 class _Model:
     name: str
+    sha256: str  # of a checkpoint; "" of a folder
     pipeline: Any
     painter: Painter
     mixer: Mixer
@@ -361,7 +362,8 @@ class Renderer:
     def _infotext(self, draft: Draft, one: Request, embeddings: Mapping[str, str]) -> str:
         names = zip(draft.request.adapters, draft.adapters, strict=True)
         hashes = {use.name: adapter.info.tensor_sha256 for use, adapter in names}
-        return write_infotext(one, seed_of(one), self._model.name, hashes, embeddings)
+        model = self._model
+        return write_infotext(one, seed_of(one), model.name, hashes, embeddings, model_hash=model.sha256)
 
     def _prepared(self, use: AdapterUse, sparing: bool = False) -> Adapter:
         adapter = self._adapter(use)
@@ -398,14 +400,15 @@ class Renderer:
         source = self._config.source_of(name)
         if source is None:
             raise ModelNotFound(self._unknown_model(name))
-        pipeline = load_pipeline(source, self._device, self._dtype)
+        pipeline = load_pipeline(source, self._device, self._dtype, prediction=self._config.predictions.get(name))
         peft = self._config.adapters == "peft"
         mixer: Mixer = PeftMixer(pipeline) if peft else AdapterBank(pipeline, factors=self._factors)
         family = family_of_pipeline(pipeline)
         every = self._config.preview_every
         painter = Painter(pipeline, self._device, self._dtype, family=family, preview_every=every)
         safety = load_safety(self._config.safety, source, self._device, self._dtype)
-        return _Model(name, pipeline, painter, mixer, family, {"": Vae(pipeline.vae)}, safety)
+        sha256 = model_hash(source)  # now that the system has the file in memory
+        return _Model(name, sha256, pipeline, painter, mixer, family, {"": Vae(pipeline.vae)}, safety)
 
     def _load_asked(self, name: str) -> _Model:
         """As `_load`, for somebody whose business it is not where this machine keeps its files."""

@@ -110,7 +110,10 @@ def _texts(request: Request, wildcards: Wildcards) -> Iterable[str]:
     with contextlib.suppress(PromptError, BadRequest):  # the engine will refuse it in its own words
         for one in unfolded(seeded(request, lambda: 0), wildcards):
             texts[one.prompt] = None
-            texts |= dict.fromkeys(parse_prompt(one.prompt).texts(one.steps))
+            parsed = parse_prompt(one.prompt)
+            texts |= dict.fromkeys(parsed.texts(one.steps))
+            if one.hires is not None:  # its second pass goes on with the editing, in stages of its own
+                texts |= dict.fromkeys(parsed.texts(one.hires.steps or one.steps, one.steps))
             if sum(map(len, texts)) > MOST_TEXT:
                 raise ContentRefused("This prompt stands for too many different texts to look through; shorten it.")
     return texts

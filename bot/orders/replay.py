@@ -43,7 +43,7 @@ class Replay:
 
     @property
     def infotext(self) -> str:
-        """The request as a text, from which it can be read again."""
+        """The request as a text, from which it can be read again; no model's hash, since no model has drawn it."""
         hashes = {found.entry.name: found.entry.info.tensor_sha256 for found in self.found}
         return write_infotext(self.request, self.request.seed, self.request.model, hashes)
 

@@ -26,6 +26,7 @@ from engine import (
     Cancelled,
     EngineConfig,
     Grid,
+    Hires,
     ImageUnreadable,
     ModelNotFound,
     ModelUnreadable,
@@ -34,6 +35,7 @@ from engine import (
     Request,
     Result,
     builtin_adapter,
+    read_picture,
 )
 from engine.adapters.file import read_adapter
 from engine.config import BUILTIN_FOLDER
@@ -41,6 +43,7 @@ from engine.pipeline.load import load_pipeline
 from engine.renderer import Renderer
 from engine.strength import PRESETS
 
+from .checkpoint import write_checkpoint
 from .conftest import attention_layers, same, weights_of
 from .files import write_kohya
 
@@ -58,6 +61,16 @@ def draw(renderer: Renderer, request: Request) -> Result:
 
 def pixels(result: Result, index: int = 0) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(result.pictures[index].png))).astype(int)
+
+
+def test_what_a_model_is_said_to_predict_counts(renderer: Renderer) -> None:
+    """The built-in model predicts velocities: told so it draws what it always draws, told otherwise it does not."""
+    told = [
+        Renderer(EngineConfig(preview_every=0, predictions={"builtin": said})) for said in ("v_prediction", "epsilon")
+    ]
+    same, other = (pixels(draw(one, FAST)) for one in told)
+    assert (same == pixels(draw(renderer, FAST))).all()
+    assert (other != same).any()
 
 
 def test_the_same_request_gives_the_same_bytes(renderer: Renderer) -> None:
@@ -180,6 +193,17 @@ def test_the_infotext_in_the_file_names_mix_seed_and_hashes(renderer: Renderer) 
         in fields
     )
     assert 'Lora hashes: "ink: ' in fields
+
+
+def test_the_infotext_names_a_checkpoint_by_its_hash(builtin: Any, tmp_path: Path) -> None:
+    """As the WebUI does, in every picture. The built-in model is a folder and has none. It is read as it was asked."""
+    path = write_checkpoint(builtin, tmp_path / "mine.safetensors")
+    one = Renderer(EngineConfig(preview_every=0, models={"mine": str(path)}))
+    assert "Model hash" not in draw(one, FAST).pictures[0].infotext
+    result = draw(one, replace(FAST, model="mine", count=2))
+    digits = hashlib.sha256(path.read_bytes()).hexdigest()[:10]
+    assert all(f", Model hash: {digits}, Model: mine, " in picture.infotext for picture in result.pictures)
+    assert replace(read_picture(result.pictures[0].png).request, count=2) == result.request
 
 
 def test_the_report_says_how_many_layers_of_how_many_were_applied(renderer: Renderer) -> None:
@@ -429,6 +453,8 @@ def test_an_embedding_gives_the_pixels_of_diffusers_own_loader(tmp_path: Path) -
     digest = hashlib.sha256((tmp_path / "toy.safetensors").read_bytes()).hexdigest()
     assert f'TI hashes: "toy: {digest[:12]}"' in result.pictures[0].infotext
     assert "TI hashes" not in draw(renderer, FAST).pictures[0].infotext
+    late = replace(FAST, prompt="a [cat:toy:1.5]", hires=Hires(1.5, steps=2))  # only the second pass comes to it
+    assert f'TI hashes: "toy: {digest[:12]}"' in draw(renderer, late).pictures[0].infotext
 
 
 def test_an_adapters_embeddings_are_there_while_it_is_in_the_mix(renderer: Renderer, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from bot.orders import (
 from bot.orders.settings import Settings
 from bot.store import Store
 from bot.store.models import EntryRow
-from engine import AdapterUse, Axis, Grid, Request
+from engine import AdapterUse, Axis, Grid, Hires, Request
 from tests.fakes import MEMBER, Bench, FakeLine, FakePoster, adapter_file, bench, order, until, who
 
 ADULT = replace(who(), adult=True)
@@ -136,6 +136,14 @@ async def test_what_editing_variants_and_wildcards_make_of_a_prompt_is_read(
     assert job is not None
     assert await gate.objection(job) == ""
     assert await gate.objection(replace(job, order=replace(job.order, request=Request(prompt=prompt, seed=1))))
+
+
+async def test_what_editing_makes_of_a_prompt_in_hires_fix_is_read(store: Store) -> None:
+    """Only after step 12 and before the second pass is nine tenths through are both halves there."""
+    prompt = "[xx:[na:yy:99]:12][ked:xx:1.9] woman"
+    await orders(store).imagine(order(prompt, steps=10))
+    with pytest.raises(ContentRefused):
+        await orders(store).imagine(order(prompt, steps=10, hires=Hires()))
 
 
 async def test_a_prompt_of_endless_turns_is_refused_and_not_read_for_minutes(store: Store) -> None:

@@ -96,8 +96,9 @@ def requests(draw: st.DrawFn) -> Request:
 @given(requests())
 def test_what_was_written_is_read_as_the_same_request(request: Request) -> None:
     hashes = {use.name: "0123456789abcdef" for use in request.adapters}
-    found = read_infotext(write_infotext(request, request.seed, request.model, hashes))
+    found = read_infotext(write_infotext(request, request.seed, request.model, hashes, model_hash="fedcba9876543210"))
     assert found.request == request
+    assert found.fields["Model hash"] == "fedcba9876"
     assert found.notes == ()
     assert set(found.hashes.values()) <= {"0123456789ab"}
     assert len(found.hashes) == len(request.adapters) or any(set(",:") & set(use.name) for use in request.adapters)
