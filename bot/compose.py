@@ -90,7 +90,9 @@ async def open_parts(
         runner = Runner(
             store, fleet, Scheduler(), poster, gate=gate, quarantine=quarantine, model=model, longest_wait=wait
         )
-        orders = Orders(store, runner, bounds, cells=cells, wildcards=wildcards, gate=gate, settings=settings)
+        orders = Orders(
+            store, runner, bounds, cells=cells, wildcards=wildcards, gate=gate, settings=settings, models=models
+        )
         stock = Stock(store, fleet, orders, running=store.running)
         runner.on_change = stock.look
         stack.push_async_callback(stock.aclose)
@@ -140,7 +142,7 @@ async def _opened_drop(
     if not config.drop.url:
         return None
     try:
-        return await stack.enter_async_context(DropServer(config.drop, importer, intake.keep_dropped))
+        return await stack.enter_async_context(DropServer(config.drop, importer, intake.receive))
     except OSError as error:
         place = f"{config.drop.host}:{config.drop.port}"
         raise ConfigError(f"[drop] port: {place} cannot be opened ({error.strerror}); choose another.") from error
