@@ -24,7 +24,6 @@ from .orders import (
     Judging,
     Models,
     Moderation,
-    NotBarred,
     Orders,
     Oversight,
     Privacy,
@@ -85,14 +84,15 @@ async def open_parts(
         models = Models(store, fleet, config.engine, added)
         settings = SettingsDesk(store, config.limits.bounds, config.engine.model, models.names)
         wildcards = config.engine.wildcard_folders
-        rules = (NotBarred(store), Allowed(settings))
-        gate = Gate(store, rules, content=Content(config.content.words, settings, wildcards))
+        gate = Gate(store, (Allowed(settings),), content=Content(config.content.words, settings, wildcards))
         quarantine, model = store.judging.quarantine, config.engine.model
         bounds, wait, cells = config.limits.bounds, config.limits.longest_wait, config.limits.grid_cells
         runner = Runner(
             store, fleet, Scheduler(), poster, gate=gate, quarantine=quarantine, model=model, longest_wait=wait
         )
-        orders = Orders(store, runner, bounds, cells=cells, wildcards=wildcards, gate=gate, settings=settings)
+        orders = Orders(
+            store, runner, bounds, cells=cells, wildcards=wildcards, gate=gate, settings=settings, models=models
+        )
         stock = Stock(store, fleet, orders, running=store.running)
         runner.on_change = stock.look
         stack.push_async_callback(stock.aclose)
@@ -142,7 +142,7 @@ async def _opened_drop(
     if not config.drop.url:
         return None
     try:
-        return await stack.enter_async_context(DropServer(config.drop, importer, intake.keep_dropped))
+        return await stack.enter_async_context(DropServer(config.drop, importer, intake.receive))
     except OSError as error:
         place = f"{config.drop.host}:{config.drop.port}"
         raise ConfigError(f"[drop] port: {place} cannot be opened ({error.strerror}); choose another.") from error

@@ -101,6 +101,15 @@ def adapter_file(path: Path, *, width: int = 96, text: str = "", value: float = 
     return path
 
 
+def checkpoint(path: Path, *, width: int = 2048) -> Path:
+    """As much of a base model as tells its family, by `width` (768 SD 1.5, 2048 SDXL)."""
+    names = ("first_stage_model.x", "conditioner.embedders.0.x")
+    cross = "model.diffusion_model.input_blocks.4.1.transformer_blocks.0.attn2.to_k.weight"
+    parts = {cross: numpy.zeros((1, width), numpy.float16)}
+    save_file(parts | {name: numpy.zeros(1, numpy.float16) for name in names}, path)
+    return path
+
+
 class FakeFleet:
     """A Fleet of one worker that does nothing until told how an attempt goes on; with `auto` it is done at once."""
 
