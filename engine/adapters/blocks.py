@@ -201,6 +201,6 @@ def _safe(work: Work) -> bool:
 def _overflow(work: Work) -> AdapterInvalid:
     kind = str(work.weight.dtype).removeprefix("torch.")
     return AdapterInvalid(
-        f"With these adapters at these weights {work.name} has numbers that {kind} cannot hold; nothing was changed. "
+        f"With these adapters at these weights {work.name} has numbers that {kind} cannot hold, so none is in force. "
         "Lower the weights, or leave one out."
     )
