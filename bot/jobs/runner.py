@@ -544,7 +544,7 @@ class Runner:
         except Exception:
             log.exception("job %s is given up", job_id)
             self._runs.pop(job_id, None)
-            await self._guarded(job_id, self._give_up(job_id))
+            await self._give_up(job_id)
 
     async def _give_up(self, job_id: str) -> None:
         """The job has ended in a defect, as soon as that can be written down, and its member has seen it."""
@@ -556,7 +556,7 @@ class Runner:
                 await asyncio.sleep(SECOND_TRY)
             else:
                 if ended:
-                    await self._outbox.close(job_id)
+                    self._spawn(job_id, self._outbox.close(job_id))
                 return
 
 
