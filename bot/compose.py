@@ -24,7 +24,6 @@ from .orders import (
     Judging,
     Models,
     Moderation,
-    NotBarred,
     Orders,
     Oversight,
     Privacy,
@@ -85,11 +84,12 @@ async def open_parts(
         models = Models(store, fleet, config.engine, added)
         settings = SettingsDesk(store, config.limits.bounds, config.engine.model, models.names)
         wildcards = config.engine.wildcard_folders
-        rules = (NotBarred(store), Allowed(settings))
-        gate = Gate(store, rules, content=Content(config.content.words, settings, wildcards))
+        gate = Gate(store, (Allowed(settings),), content=Content(config.content.words, settings, wildcards))
         quarantine, model = store.judging.quarantine, config.engine.model
-        runner = Runner(store, fleet, Scheduler(), poster, gate=gate, quarantine=quarantine, model=model)
-        bounds, cells = config.limits.bounds, config.limits.grid_cells
+        bounds, wait, cells = config.limits.bounds, config.limits.longest_wait, config.limits.grid_cells
+        runner = Runner(
+            store, fleet, Scheduler(), poster, gate=gate, quarantine=quarantine, model=model, longest_wait=wait
+        )
         orders = Orders(
             store, runner, bounds, cells=cells, wildcards=wildcards, gate=gate, settings=settings, models=models
         )

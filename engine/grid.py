@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -62,6 +62,16 @@ class Axis:
         """As `read_axis` reads it."""
         return f"{self.kind}: {', '.join(_quoted(_written(value)) for value in self.values)}"
 
+    def naming(self, names: Mapping[str, str]) -> Axis:
+        """The axis with these names in place of those that it gives adapters, which are the keys in lower case."""
+        if self.adapter:
+            return replace(self, kind=" ".join(("weight", names.get(self.adapter.casefold(), self.adapter))))
+        if self.kind != "adapter":
+            return self
+        parts = (str(value).partition(":") for value in self.values)
+        named = (names.get(name.strip().casefold(), name) + colon + rest for name, colon, rest in parts)
+        return Axis(self.kind, tuple(named))
+
     def applied(self, request: Request, value: Value) -> Request:
         """The request of a cell where this axis has `value`."""
         return KINDS["weight" if self.adapter else self.kind](request, value, self)
@@ -103,6 +113,13 @@ class Grid:
                 uses = [use.name for use in map(_read_use, map(str, axis.values)) if use is not None]
             named |= {name.casefold(): name for name in uses if name.casefold() not in named}
         return tuple(named.values())
+
+    def naming(self, names: Mapping[str, str]) -> Grid:
+        """The grid with other names for the adapters on its axes, by the old ones in lower case.
+
+        Raises BadRequest where two were names of one.
+        """
+        return replace(self, x=self.x.naming(names), y=self.y.naming(names) if self.y else None)
 
     @property
     def rewords(self) -> bool:

@@ -408,7 +408,9 @@ class Failed(Event):
 
 @dataclass(frozen=True, slots=True)
 class Lost(Event):
-    """The worker went away with the attempt; it may be tried again elsewhere."""
+    """The worker went away with the attempt; it may be tried again elsewhere. Not `begun`: it cannot be why."""
+
+    begun: bool = True
 
 
 Emit = Callable[[Progress], None]

@@ -117,6 +117,8 @@ class Adapters:
         request = replace(request if kept else asked, adapters=tuple(mix.values()))
         request = replace(request, prompt=with_words(request.prompt, words))
         request, more = await self._knowing(request, asked.adapters, who, family, refused)
+        if not kept:  # tags would go on naming them as they were written
+            request = _called(request, more)
         return left_out(request, refused), (*entries, *more)
 
     async def _knowing(
@@ -180,6 +182,16 @@ class Adapters:
         names = [entry.name for entry in like]
         hint = f" Did you mean {' or '.join(names)}?" if names else " /lora list shows the ones you can use."
         raise AdapterNotFound(f"There is no adapter called {name[:_SHOWN]!r} here.{hint}")
+
+
+def _called(request: Request, known: Sequence[CatalogEntry]) -> Request:
+    """The request with the adapters on its axes called as its mix calls them, and so that others may read it."""
+    if request.grid is None:
+        return request
+    pairs = tuple(zip(request.known, known, strict=True))
+    grid = request.grid.naming({use.name.casefold(): entry.public_name for use, entry in pairs})
+    uses = {entry.public_name: replace(use, name=entry.public_name) for use, entry in pairs}
+    return replace(request, grid=grid, known=tuple(uses.values()))
 
 
 def _tagged(request: Request, wildcards: Wildcards) -> list[AdapterUse]:

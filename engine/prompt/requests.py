@@ -65,7 +65,7 @@ def noted(request: Request, notes: Sequence[str]) -> Request:
 
 
 def _left_out(use: AdapterUse, error: EngineError | str) -> str:
-    return f"{_shown(use)} is left out: {error}"
+    return f"{_shown(use)} is left out: {error}"  # written out, for translators find it by its words
 
 
 def _shown(use: AdapterUse) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.orders import CatalogEntry, Change, Orders, Triggers
+from bot.orders import CatalogEntry, Change, Gate, Orders, Triggers
 from bot.orders.adapters import with_words
 from bot.store import Store
 from engine import (
@@ -15,6 +15,7 @@ from engine import (
     AdapterNotFound,
     AdapterUse,
     Axis,
+    BadRequest,
     Grid,
     Request,
     Wildcards,
@@ -22,7 +23,7 @@ from engine import (
     unfolded,
     write_infotext,
 )
-from tests.fakes import MEMBER, FakeLine, adapter_file, order, press, who
+from tests.fakes import GUILD, MEMBER, FakeLine, adapter_file, order, press, who
 
 
 @pytest.fixture
@@ -273,7 +274,43 @@ async def test_a_prompt_axis_may_replace_words_of_tags(orders: Orders, store: St
 
 
 async def test_a_grid_finds_adapters_by_alias_and_number(orders: Orders, store: Store, tmp_path: Path) -> None:
+    """And calls them as the mix does, so that a weight on an axis takes the place of the one in the mix."""
     moss = await put(store, tmp_path, "moss", alias="green")
-    grid = Grid(Axis("adapter", ("none", "green", moss.short_id)))
-    uses = (await ordered(orders, grid=grid)).known
-    assert {use.sha256 for use in uses} == {moss.info.sha256}
+    grid = Grid(Axis("weight GREEN", (0.0, 0.5)), Axis("adapter", ("none", f"{moss.short_id}:2")))
+    request = await ordered(orders, grid=grid, adapters=(AdapterUse("green", 1.0),))
+    assert request.grid is not None
+    assert {use.sha256 for use in request.known} == {moss.info.sha256}
+    assert str(request.grid) == "weight moss: 0, 0.5 × adapter: none, moss:2"
+    assert [[use.weight for use in cell.adapters] for cell in request.grid.cells(request)] == [[0], [0.5], [2], [2]]
+    with pytest.raises(BadRequest, match="twice"):
+        await ordered(orders, grid=Grid(Axis("adapter", ("green", "moss"))))
+
+
+async def test_a_grid_does_not_tell_what_a_private_adapter_is_called(
+    orders: Orders, store: Store, tmp_path: Path
+) -> None:
+    """Its axes stand on the sheet and on the card, where others read them."""
+    moss = await put(store, tmp_path, "moss", "private")
+    grid = (await ordered(orders, grid=Grid(Axis("adapter", ("none", "Moss:0.5"))))).grid
+    assert grid is not None
+    assert (grid.x.labels, grid.names) == (("none", f"{moss.short_id}:0.5"), (moss.short_id,))
+
+
+@pytest.mark.parametrize(("visibility", "said"), [("everyone", "moss"), ("private", "#")])
+@pytest.mark.parametrize("held", ["banned", "quarantined"])
+async def test_why_an_adapter_is_not_drawn_with_any_more_keeps_a_private_name(
+    store: Store, tmp_path: Path, visibility: str, said: str, held: str
+) -> None:
+    """What stopped it between order and execution stands on the card in the channel."""
+    moss = await put(store, tmp_path, "moss", visibility)
+    gate = Gate(store)
+    orders = Orders(store, FakeLine(store), gate=gate)
+    job = await orders.open_job((await orders.imagine(order("a <lora:moss:1>"))).job_id, who())
+    if held == "banned":
+        await store.judging.ban([moss.info.sha256], GUILD, "moss", "it is stolen")
+    else:
+        await store.judging.quarantine(moss.info.sha256, "it is slow", by_hand=True)
+    objection = await gate.objection(job)
+    assert objection.startswith(said)
+    assert "it is" in objection
+    assert ("moss" in objection) is (visibility == "everyone")

@@ -87,7 +87,7 @@ def requests(draw: st.DrawFn) -> Request:
         assume(False)
     if not any(sign in request.prompt + request.negative for sign in "(["):
         request = replace(request, emphasis="Original")  # nothing is weighed
-    assume(not parse_prompt(request.prompt).adapters)  # the engine has taken the tags out
+    assume(parse_prompt(request.prompt).text == request.prompt)  # the engine has taken the tags out, used or not
     if request.adapters:
         request = replace(request, prompt=request.prompt.strip(" "))  # as taking tags out leaves it
     return request
