@@ -24,7 +24,7 @@ LINK = 512  # characters that Discord takes for a button's address
 
 def offer_card(offer: Offer, *rows: ui.ActionRow[Any], adult: bool, drawn: str = "") -> Card:
     """Everything that is known beforehand. `drawn` is the family of the usual base model, "" while unknown."""
-    shown = [one for one in offer.previews if adult or not one.mature][:PREVIEWS]
+    shown = [one for one in offer.previews if not one.mature or (adult and not offer.real_person)][:PREVIEWS]
     gallery = [ui.MediaGallery[Any](*map(_picture, shown))] if shown else []
     said = [_head(offer), *_facts(offer), *_cautions(offer, drawn, len(offer.previews) - len(shown))]
     return Card(ui.TextDisplay[Any](lines(said, say("And more."))), *gallery, *rows)
@@ -80,16 +80,16 @@ def picture_card(
     return Card(ui.TextDisplay[Any](lines(said, say("And more."))), *rows)
 
 
-def link_card(address: str, most: str, minutes: int) -> Card:
-    """The way to the drop page. The address is ours."""
+def link_card(address: str, most: str, minutes: int, sent: ui.Item[Any]) -> Card:
+    """The way to the drop page, and the button for when that was gone. The address is ours."""
     words = say(
         "Here you can send one .safetensors file of up to {most}, within {minutes} minutes. Nobody else should get "
-        "this link: what is sent there is yours.",
+        "this link: what is sent there is yours. Nothing is added before you have seen what it is.",
         most=most,
         minutes=minutes,
     )
     button: ui.Button[Any] = ui.Button(label=say("Open the page"), url=address)
-    return Card(ui.TextDisplay[Any](words), ui.ActionRow[Any](button))
+    return Card(ui.TextDisplay[Any](words), ui.ActionRow[Any](button, sent))
 
 
 def page_button(offer: Offer) -> tuple[ui.Button[Any], ...]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import FrozenInstanceError, fields
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from bot.config import BotConfig, ConfigError, load_config
+from bot.config import BotConfig, ConfigError, Limits, load_config
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
 # A real token's shape: user id, time, signature. Made up.
@@ -43,7 +44,7 @@ def test_the_example_explains_every_key() -> None:
     default = BotConfig()
     tables = [f.name for f in fields(BotConfig) if f.name != "discord_api"]
     for table in tables:
-        for key in fields(getattr(default, table)):
+        for key in (key for key in fields(getattr(default, table)) if not key.metadata.get("inside")):
             assert f"{key.name} =" in text or f"[{table}.{key.name}]" in text, f"[{table}] {key.name} is not explained"
 
 
@@ -65,6 +66,8 @@ def test_a_config_does_not_change() -> None:
         ("[engine]\nadapter_folders = 'loras'\n", ["[engine] adapter_folders", "a list"]),
         ("[engine.models]\nsdxl = 5\n", ["[engine] models.sdxl", "a text"]),
         ("[engine]\nmodel = 'sdxl'\n", ["[engine] model", "'sdxl'", "[engine.models]"]),
+        ("[engine.predictions]\nbuiltin = 'v'\n", ["[engine] predictions.builtin", "'v_prediction'"]),
+        ("[engine.predictions]\nsdxl = 'epsilon'\n", ["[engine] predictions", "'sdxl'", "[engine.models]"]),
         ("[imports]\ncivitai_url = 'http://civitai.com'\n", ["[imports] civitai_url", "https://"]),
         ("[imports]\nhuggingface_url = 'hf-mirror.com'\n", ["[imports] huggingface_url", "no address"]),
         ("[imports]\nhosts = ['https://github.com/']\n", ["[imports] hosts", "no name of a host"]),
@@ -172,3 +175,11 @@ def test_a_token_that_looks_real_never_goes_to_a_stand_in(monkeypatch: pytest.Mo
     with pytest.raises(ConfigError, match="looks real") as caught:
         load_config()
     assert REAL_LOOKING not in str(caught.value)
+
+
+def test_an_order_may_wait_for_a_day_or_for_ever() -> None:
+    """0 is no limit."""
+    assert Limits().longest_wait == timedelta(hours=24)
+    assert Limits(hours_in_line=0).longest_wait is None
+    with pytest.raises(ValueError, match="hours_in_line"):
+        Limits(hours_in_line=-1)
