@@ -18,7 +18,7 @@ async def test_a_fault_at_any_call_leaves_nothing_half_done(tmp_path: Path) -> N
     found = await sweep(tmp_path / "data", calls=6, thorough=False)
     assert (found["wrong"], found["slow to recover"]) == (0, 0)
     assert found["tried"] > 200
-    assert found["tried for real"] == 100
+    assert found["tried for real"] >= 100
 
 
 async def test_every_way_to_write_is_tried_or_there_is_a_reason(tmp_path: Path) -> None:

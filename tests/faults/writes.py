@@ -103,6 +103,7 @@ class _Jobs:
             "jobs.posting": then(rendered, lambda job: jobs.posting(job.id)),
             "jobs.posted": then(self.posting, lambda job: jobs.posted(job.id, 1, 2)),
             "jobs.failed": then(running, lambda job: jobs.failed(job.id, job.attempt, "No.")),
+            "jobs.expired": then(self.queued, lambda job: jobs.expired(job.id, "Too long.")),
             "jobs.cancelled": then(running, lambda job: jobs.cancelled(job.id, "Cancelled.")),
             "jobs.dead": then(rendered, lambda job: jobs.dead(job.id, "No.")),
             "jobs.withheld": then(rendered, lambda job: jobs.withheld(job.id, "Not here.")),

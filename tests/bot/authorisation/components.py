@@ -135,6 +135,7 @@ def _asked(place: Town, entry_id: str) -> Iterator[Kind]:
     yield Kind("loom:add:no:{}", number["add"], GONE_CARD, may, once=True)
     yield Kind("loom:add:yes:{}", number["add"], GONE_CARD, may, once=True)
     yield Kind("loom:add:stop:{}", number["add"], GONE_CARD, may, changes=False)
+    yield Kind("loom:add:sent:{}", number["drop"], GONE_CARD, may, changes=False)
     yield Kind("loom:add:seen:{}", number["add"], GONE_CARD, may, values=("everyone",))
     yield Kind("loom:add:named:{}", number["add which"], GONE_CARD, may, changes=False, values=("nonsense",))
     yield Kind("loom:remove:no:{}", number["remove"], GONE_CARD, may, once=True)

@@ -73,6 +73,7 @@ def _refused(seat: Seat, thing: Thing) -> str:
 
 
 def _looked_up(seat: Seat, thing: Thing) -> str:
+    """What the owner has asked for is nowhere."""
     return "refused" if _asked(seat, thing) else "missing"
 
 
@@ -136,6 +137,7 @@ ORDERING = (
     Case(
         "orders.cell", lambda t, w, n: t.world.bot.orders.cell(_job(t, n), press(by=w), 1), things=THERE, comes_to=_cell
     ),
+    Case("orders.family", lambda t, w, n: t.world.bot.orders.family(w), things=_ONE, exists=_always),
     Case("orders.withheld", lambda t, w, n: t.world.bot.orders.withheld(t.job, w), things=_ONE, exists=_always),
     Case("orders.adapter apart", lambda t, w, n: t.world.bot.orders.adapter(w, NAMES[n]), things=_SPECIAL),
     Case(
@@ -240,6 +242,20 @@ INTAKE = (
         things=THERE,
         exists=_asked,
         changes=YES,
+    ),
+    Case(
+        "intake.decline",
+        lambda t, w, n: t.world.bot.intake.decline(w, _number(t, "add", n)),
+        things=THERE,
+        exists=_asked,
+        changes=YES,
+    ),
+    Case("intake.invite", lambda t, w, n: t.world.bot.intake.invite(w), things=_ONE, exists=_always, changes=YES),
+    Case(
+        "intake.arrived",
+        lambda t, w, n: t.world.bot.intake.arrived(w, _number(t, "drop", n)),
+        things=THERE,
+        comes_to=_looked_up,
     ),
     Case(
         "intake.which",

@@ -288,6 +288,7 @@ async def _asked(bot: Bot, owner: Who) -> dict[str, str]:
         "add": await bot.intake.ask(owner, offer),
         "add which": await bot.intake.ask_which(owner, {"nonsense": "x"}, "private"),
         "browse": (await bot.shelf.browse(owner, Wish(show=Show.MINE)))[0],
+        "drop": await bot.intake.invite(owner),
         "forget": (await bot.privacy.ask(owner))[0],
         "remove": (await bot.shelf.ask_removal(owner, NAMES[Thing.PRIVATE]))[0],
     }

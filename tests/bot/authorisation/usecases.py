@@ -10,7 +10,7 @@ from bot.importing import ImportRefused
 from bot.orders import Barred, CellUnknown, ContentRefused, Forbidden, JobUnknown, Order, ReportUnknown, TooLate, Who
 from bot.orders.errors import ShelfFull
 from bot.orders.verdicts import Outcome, Reason
-from engine import AdapterNotFound, AdapterUse, Request, read_infotext
+from engine import AdapterNotFound, AdapterUse, BadRequest, Request, read_infotext
 from tests.fakes import order, press
 
 from .people import NAMES, SEATS, TITLES, Person, Place, Rank, Seat, Thing
@@ -21,7 +21,7 @@ ADAPTERS = (Thing.PRIVATE, Thing.GUILD, Thing.EVERYONE, Thing.MISSING)
 THERE = (Thing.EVERYONE, Thing.MISSING)  # of a job or a report: the one there is, and one that there is not
 OF_ADAPTER, OF_JOB, NONE = 1, 2, 999  # the reports of the town, and one that there is not
 _MISSING = (AdapterNotFound, JobUnknown, ReportUnknown, TooLate)
-_REFUSED = (Barred, CellUnknown, ContentRefused, ImportRefused, ShelfFull)
+_REFUSED = (BadRequest, Barred, CellUnknown, ContentRefused, ImportRefused, ShelfFull)
 
 NO, YES, PERHAPS = "no", "yes", "perhaps"  # whether something changes
 
