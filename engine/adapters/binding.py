@@ -13,7 +13,8 @@ from ..types import AdapterReport
 from .file import Adapter
 from .formats import Change, load_change
 from .formats.part import Part
-from .table import Target, find
+from .pattern import means, read_pattern
+from .table import COMPONENTS, Target, find
 
 LATENTS = (1, 0, 4)  # of conv_in: input channels 0 to 3
 BIAS_ROLES = ("diff_b", "b_norm")
@@ -55,11 +56,13 @@ def bind(adapter: Adapter, table: Mapping[str, Target], family: str, device: tor
     if adapter.info.fits and family not in adapter.info.fits:
         raise AdapterMismatch(_mismatch(adapter, family))
     layers, ignored, unknown = _gather(adapter, table)
+    settings = {component: _settings(adapter.peft, component) for component in COMPONENTS}
     changes: dict[str, Change] = {}
     applied: list[str] = []
     for layer in layers:
+        stated = _of_layer(settings[layer.target.component], layer)
         for target, tensors in _parts(adapter, layer, ignored):
-            change = _change(adapter, layer.spelling, target, tensors)
+            change = _change(adapter, layer.spelling, target, tensors, stated)
             changes[target.name] = change.to(device or target.parameter.device)
         applied += [key for key in layer.keys.values() if key not in ignored]
     if not changes:
@@ -110,9 +113,11 @@ def _parts(
         yield layer.target, weight
 
 
-def _change(adapter: Adapter, spelling: str, target: Target, tensors: Mapping[str, torch.Tensor]) -> Change:
+def _change(
+    adapter: Adapter, spelling: str, target: Target, tensors: Mapping[str, torch.Tensor], settings: Mapping[str, Any]
+) -> Change:
     try:
-        change = load_change(spelling, tensors, _settings(adapter.peft, target))
+        change = load_change(spelling, tensors, settings)
     except AdapterInvalid as error:
         raise AdapterInvalid(f"{adapter.name}: {error}") from error
     if target.slice is not None:
@@ -128,14 +133,26 @@ def _change(adapter: Adapter, spelling: str, target: Target, tensors: Mapping[st
     return change
 
 
-def _settings(peft: Mapping[str, Any], target: Target) -> dict[str, Any]:
-    """What PEFT's header says about this layer: `alpha_pattern` names modules by the end of their path."""
-    prefix = f"{target.component}."
-    settings = {key.removeprefix(prefix): value for key, value in peft.items() if key.startswith(prefix)}
-    patterns = settings.get("alpha_pattern")
-    for pattern, alpha in patterns.items() if isinstance(patterns, dict) else ():
-        if f".{target.module}".endswith(f".{pattern}"):
-            settings["lora_alpha"] = alpha
+def _settings(peft: Mapping[str, Any], component: str) -> dict[str, Any]:
+    """What PEFT's header says about this part of the model; `save_lora_adapter` saves a UNet alone, unnamed."""
+    prefix = f"{component}."
+    named = {key.removeprefix(prefix): value for key, value in peft.items() if key.startswith(prefix)}
+    found = {key: value for key, value in peft.items() if component == "unet" and "." not in key} | named
+    patterns = found.get("alpha_pattern", {})
+    return found | {"alpha_pattern": [(read_pattern(pattern), alpha) for pattern, alpha in patterns.items()]}
+
+
+def _of_layer(settings: Mapping[str, Any], layer: _Layer) -> Mapping[str, Any]:
+    """The settings with the layer's own alpha: as in PEFT, that of the first pattern that names it.
+
+    Patterns name modules as the file's keys do; some keep the `text_model.` that transformers 5 took from the keys.
+    """
+    target = layer.target
+    spelled = layer.spelling.removeprefix(f"{target.component}.")
+    for name in dict.fromkeys((spelled, f"text_model.{target.module}")):
+        for pattern, alpha in settings["alpha_pattern"]:
+            if means(pattern, name):
+                return {**settings, "lora_alpha": alpha}
     return settings
 
 
