@@ -13,8 +13,9 @@ from ..types import AdapterReport
 from .file import Adapter
 from .formats import Change, load_change
 from .formats.part import Part
+from .formats.several import Several
 from .pattern import means, read_pattern
-from .table import COMPONENTS, Target, find
+from .table import COMPONENTS, Slice, Target, find
 
 LATENTS = (1, 0, 4)  # of conv_in: input channels 0 to 3
 BIAS_ROLES = ("diff_b", "b_norm")
@@ -22,7 +23,7 @@ BIAS_ROLES = ("diff_b", "b_norm")
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """An adapter bound to a model: its changes by target name, and the account of its keys.
+    """An adapter bound to a model: its change of each parameter by its name, and the account of its keys.
 
     `applied`, `metadata`, `report.ignored` and `report.unknown` partition the keys of the file.
     """
@@ -40,7 +41,7 @@ class Bound:
 
 @dataclass(slots=True)
 class _Layer:
-    """The tensors of one module of the model, under whatever spellings the file has it."""
+    """The tensors of one module of the model, or of a slice of one, under whatever spellings the file has it."""
 
     target: Target
     spelling: str
@@ -57,26 +58,29 @@ def bind(adapter: Adapter, table: Mapping[str, Target], family: str, device: tor
         raise AdapterMismatch(_mismatch(adapter, family))
     layers, ignored, unknown = _gather(adapter, table)
     settings = {component: _settings(adapter.peft, component) for component in COMPONENTS}
-    changes: dict[str, Change] = {}
+    changes: dict[str, list[Change]] = {}
     applied: list[str] = []
+    changed = 0
     for layer in layers:
         stated = _of_layer(settings[layer.target.component], layer)
-        for target, tensors in _parts(adapter, layer, ignored):
+        parts = list(_parts(adapter, layer, ignored))
+        for target, tensors in parts:
             change = _change(adapter, layer.spelling, target, tensors, stated)
-            changes[target.name] = change.to(device or target.parameter.device)
+            changes.setdefault(target.name, []).append(change.to(device or target.parameter.device))
+        changed += bool(parts)
         applied += [key for key in layer.keys.values() if key not in ignored]
     if not changes:
         raise AdapterMismatch(_mismatch(adapter, family))
-    changed = {name.removesuffix(".bias") for name in changes}
     strange = sum(find(table, module) is None for module in adapter.modules)
     names = tuple(embedding.name for embedding in adapter.embeddings)
-    report = AdapterReport(adapter.name, len(changed), len(layers) + strange, ignored, tuple(unknown), embeddings=names)
-    return Bound(changes, (*applied, *adapter.embedding_keys), adapter.metadata, report)
+    report = AdapterReport(adapter.name, changed, len(layers) + strange, ignored, tuple(unknown), embeddings=names)
+    summed = {name: found[0] if len(found) == 1 else Several(tuple(found)) for name, found in changes.items()}
+    return Bound(summed, (*applied, *adapter.embedding_keys), adapter.metadata, report)
 
 
 def _gather(adapter: Adapter, table: Mapping[str, Target]) -> tuple[list[_Layer], dict[str, str], list[str]]:
     """(layers, ignored, unknown). A tensor that a file has under two spellings counts once if both are equal."""
-    layers: dict[str, _Layer] = {}
+    layers: dict[tuple[str, Slice | None], _Layer] = {}
     ignored, unknown = dict(adapter.ignored), list(adapter.unsplit)
     for module, tensors in adapter.modules.items():
         keys = adapter.keys[module]
@@ -84,7 +88,7 @@ def _gather(adapter: Adapter, table: Mapping[str, Target]) -> tuple[list[_Layer]
         if target is None:
             unknown += keys.values()
             continue
-        layer = layers.setdefault(target.name, _Layer(target, module))
+        layer = layers.setdefault((target.name, target.slice), _Layer(target, module))
         for role, tensor in tensors.items():
             if role not in layer.tensors:
                 layer.tensors[role], layer.keys[role] = tensor, keys[role]
