@@ -35,7 +35,7 @@ def check_layers(header: Header, grouped: Grouped, read: Read) -> tuple[dict[str
         for role, entry in entries.items():
             if role in NUMBERS:
                 alphas |= _check_number(module, layer, role, entry, read)
-            elif not entry.dtype.startswith(("F", "BF")) and role not in WHOLE:
+            elif not entry.dtype.startswith(("F", "BF", "I", "U") if role in WHOLE else ("F", "BF")):
                 raise AdapterInvalid(f"Layer {module}: {role} is stored as {entry.dtype}, which is no type of factors.")
     return layers, alphas
 
@@ -121,7 +121,9 @@ def single(dtype: str, data: bytes | bytearray) -> float:
             return math.nan
         size = math.ldexp(8 + fraction, exponent - 10) if exponent else math.ldexp(fraction, -9)
         return -size if sign else size
-    return float(data[0])  # BOOL
+    return (
+        float(data[0]) if data[0] < 2 else math.nan
+    )  # BOOL has two values; any other byte means what each reader likes
 
 
 def _no_constant(text: str) -> Any:

@@ -138,11 +138,17 @@ def test_no_second_file_fits_before_or_behind(change: Callable[[bytes], bytes], 
 # ---------------------------------------------------------------------------------- F5: numbers
 
 
-FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.float8_e5m2)
+INFINITE = (torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.float8_e5m2)
+FLOATS = (*INFINITE, torch.float8_e4m3fn)  # which has NaN and no infinity
 
 
-@pytest.mark.parametrize("dtype", FLOATS)
-@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize(
+    ("dtype", "bad"),
+    [
+        *((dtype, bad) for dtype in INFINITE for bad in (float("nan"), float("inf"), -float("inf"))),
+        (torch.float8_e4m3fn, float("nan")),
+    ],
+)
 def test_one_number_that_is_none_is_found_wherever_it_stands(dtype: torch.dtype, bad: float, tmp_path: Path) -> None:
     rand = random.Random(0)
     for rank in (1, 2, 7):
@@ -182,9 +188,7 @@ def test_a_product_that_float16_cannot_hold_is_refused(up: float, down: float, g
     assert torch.finfo(torch.float16).max == LARGEST
 
 
-@pytest.mark.parametrize(
-    "dtype", [*FLOATS, torch.float8_e4m3fn, torch.int64, torch.int32, torch.int16, torch.int8, torch.bool]
-)
+@pytest.mark.parametrize("dtype", [*FLOATS, torch.int64, torch.int32, torch.int16, torch.int8, torch.bool])
 def test_a_single_number_is_read_as_torch_reads_it(dtype: torch.dtype) -> None:
     """All 256 values of the types of one byte, and samples of the others."""
     size = torch.empty(0, dtype=dtype).element_size()
@@ -195,6 +199,34 @@ def test_a_single_number_is_read_as_torch_reads_it(dtype: torch.dtype) -> None:
     for data in patterns if size == 1 else [rand.randbytes(size) for _ in range(300)]:
         wanted = float(torch.frombuffer(bytearray(data), dtype=torch.uint8).view(dtype).double())
         assert single(name, data) == wanted or (wanted != wanted and single(name, data) != single(name, data))
+
+
+@pytest.mark.parametrize("role", ["alpha", "scale", "on_input"])
+@pytest.mark.parametrize("byte", [2, 0xFF])
+def test_a_truth_that_is_neither_is_refused(role: str, byte: int, tmp_path: Path) -> None:
+    """The library takes any byte as a BOOL, and readers differ on what it is."""
+    tensors = lora() if role != "on_input" else {f"{MODULE}.weight": torch.ones(64)}
+    for value, words in ((1, ""), (byte, f"has the {role} nan")):
+        save_file(
+            tensors | {f"{MODULE}.{role}": torch.tensor([value], dtype=torch.uint8).view(torch.bool)}, tmp_path / "x"
+        )
+        if words:
+            refused(tmp_path / "x", words)
+        else:
+            assert verdict(read_adapter, tmp_path / "x") == ""
+
+
+@pytest.mark.parametrize("role", ["bias_indices", "bias_size"])
+def test_truths_are_no_positions(role: str, tmp_path: Path) -> None:
+    """Whole numbers are; a residual whose places or size are BOOL was written by no trainer."""
+    sparse = {
+        "bias_indices": torch.zeros(2, 1, dtype=torch.int16),
+        "bias_values": torch.ones(1),
+        "bias_size": torch.tensor([64, 64]),
+    }
+    sparse[role] = sparse[role].bool()
+    save_file(lora() | {f"{MODULE}.{name}": tensor for name, tensor in sparse.items()}, tmp_path / "x")
+    refused(tmp_path / "x", "stored as BOOL")
 
 
 @pytest.mark.parametrize(
