@@ -121,9 +121,7 @@ def single(dtype: str, data: bytes | bytearray) -> float:
             return math.nan
         size = math.ldexp(8 + fraction, exponent - 10) if exponent else math.ldexp(fraction, -9)
         return -size if sign else size
-    return (
-        float(data[0]) if data[0] < 2 else math.nan
-    )  # BOOL has two values; any other byte means what each reader likes
+    return float(data[0]) if data[0] < 2 else math.nan  # BOOL, where another byte means what each reader likes
 
 
 def _no_constant(text: str) -> Any:
