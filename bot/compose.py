@@ -24,7 +24,6 @@ from .orders import (
     Judging,
     Models,
     Moderation,
-    NotBarred,
     Orders,
     Oversight,
     Privacy,
@@ -78,19 +77,22 @@ async def open_parts(
         store = await stack.enter_async_context(open_store(None, config.folder))
         await store.adopt_builtins()
         await store.catalog.warm()
-        folders = (*config.engine.adapter_folders, store.adapters_folder)
         await store.settings.of()  # in memory from here on
         added = await store.stock.models()
-        local = replace(config.engine, adapter_folders=folders, models={**added, **config.engine.models})
+        local = replace(config.engine, catalog=store.adapters_folder, models={**added, **config.engine.models})
         fleet = fleet or LocalFleet(local)
         models = Models(store, fleet, config.engine, added)
         settings = SettingsDesk(store, config.limits.bounds, config.engine.model, models.names)
-        rules = (NotBarred(store), Allowed(settings))
-        gate = Gate(store, rules, content=Content(config.content.words, settings))
+        wildcards = config.engine.wildcard_folders
+        gate = Gate(store, (Allowed(settings),), content=Content(config.content.words, settings, wildcards))
         quarantine, model = store.judging.quarantine, config.engine.model
-        runner = Runner(store, fleet, Scheduler(), poster, gate=gate, quarantine=quarantine, model=model)
-        bounds, cells = config.limits.bounds, config.limits.grid_cells
-        orders = Orders(store, runner, bounds, cells=cells, gate=gate, settings=settings)
+        bounds, wait, cells = config.limits.bounds, config.limits.longest_wait, config.limits.grid_cells
+        runner = Runner(
+            store, fleet, Scheduler(), poster, gate=gate, quarantine=quarantine, model=model, longest_wait=wait
+        )
+        orders = Orders(
+            store, runner, bounds, cells=cells, wildcards=wildcards, gate=gate, settings=settings, models=models
+        )
         stock = Stock(store, fleet, orders, running=store.running)
         runner.on_change = stock.look
         stack.push_async_callback(stock.aclose)
@@ -140,7 +142,7 @@ async def _opened_drop(
     if not config.drop.url:
         return None
     try:
-        return await stack.enter_async_context(DropServer(config.drop, importer, intake.keep_dropped))
+        return await stack.enter_async_context(DropServer(config.drop, importer, intake.receive))
     except OSError as error:
         place = f"{config.drop.host}:{config.drop.port}"
         raise ConfigError(f"[drop] port: {place} cannot be opened ({error.strerror}); choose another.") from error

@@ -12,6 +12,7 @@ import tomllib
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 from urllib.parse import urlsplit
@@ -56,13 +57,15 @@ class Data:
 class Limits:
     """[limits]. How much may wait or run at once, how much a member may order at once and in a day, and send along.
 
-    `seconds_per_day` counts seconds of drawing, 0 is without limit; `roles` gives other numbers to roles, by their ID.
+    `seconds_per_day` counts seconds of drawing, 0 is without limit; what is not drawn after `hours_in_line` is given
+    up, 0 is never; `roles` gives other numbers to roles, by their ID.
     """
 
     jobs_per_member: int = 10
     jobs_per_server: int = 200
     jobs_in_all: int = 1000
     seconds_per_day: int = 0
+    hours_in_line: int = 24
     image_megabytes: int = 10
     grid_cells: int = 36
     roles: Mapping[str, int] = field(default_factory=dict)
@@ -72,12 +75,17 @@ class Limits:
         _within("jobs_per_server", self.jobs_per_server, 1, 100_000)
         _within("jobs_in_all", self.jobs_in_all, 1, 100_000)
         _within("seconds_per_day", self.seconds_per_day, 0, 86400)
+        _within("hours_in_line", self.hours_in_line, 0, 8760)
         _within("image_megabytes", self.image_megabytes, 1, 100)
         _within("grid_cells", self.grid_cells, 2, MAX_CELLS)
         for role, seconds in self.roles.items():
             if not role.isdecimal():
                 raise ValueError(f"roles: {role!r} is no role ID; Discord shows it under Copy Role ID.")
             _within(f"roles.{role}", seconds, 0, 86400)
+
+    @property
+    def longest_wait(self) -> timedelta | None:
+        return timedelta(hours=self.hours_in_line) or None
 
     @property
     def bounds(self) -> Bounds:
@@ -264,7 +272,8 @@ def _table(kind: type[T], value: object, where: str) -> T:
     """The dataclass `kind` filled from one table of the file."""
     if not isinstance(value, dict):
         raise ConfigError(f"{where}: this must be a table, not {value!r}.")
-    hints = get_type_hints(kind)
+    types_of = get_type_hints(kind)
+    hints = {f.name: types_of[f.name] for f in fields(kind) if not f.metadata.get("inside")}  # type: ignore[arg-type]
     unknown = sorted(value.keys() - hints.keys())
     if unknown:
         raise ConfigError(f"{where} {unknown[0]}: there is no such key; remove it. The keys are {', '.join(hints)}.")

@@ -47,7 +47,7 @@ async def examine(path: str | None, say: Callable[[str], None] = print) -> bool:
     for name, check in CHECKS.items():
         try:
             say(f"ok    {name}: {await check(config)}")
-        except (Unwell, EngineError) as error:
+        except (Unwell, EngineError, OSError) as error:  # the last where a check trips over what another one tells of
             healthy = False
             say(f"FAIL  {name}: {error}")
     return healthy

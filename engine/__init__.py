@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .adapters.merge import unload_lora as unload_lora
     from .config import BUILTIN as BUILTIN
     from .config import EngineConfig as EngineConfig
+    from .draft import unfolded as unfolded
     from .errors import AdapterError as AdapterError
     from .errors import AdapterInvalid as AdapterInvalid
     from .errors import AdapterMismatch as AdapterMismatch
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from .errors import PromptError as PromptError
     from .fleet import Fleet as Fleet
     from .fleet import OnEvent as OnEvent
+    from .folders import Wildcards as Wildcards
     from .grid import KINDS as KINDS
     from .grid import MAX_CELLS as MAX_CELLS
     from .grid import Axis as Axis
@@ -60,6 +62,7 @@ if TYPE_CHECKING:
     from .prompt import ParsedPrompt as ParsedPrompt
     from .prompt import SubPrompt as SubPrompt
     from .prompt import left_out as left_out
+    from .prompt import left_to_chance as left_to_chance
     from .prompt import parse_prompt as parse_prompt
     from .prompt import untagged as untagged
     from .prompt import written as written
@@ -70,6 +73,7 @@ if TYPE_CHECKING:
     from .studio import run as run
     from .thread import LocalFleet as LocalFleet
     from .types import EMPHASES as EMPHASES
+    from .types import MAX_SEED as MAX_SEED
     from .types import NOISES as NOISES
     from .types import SAMPLERS as SAMPLERS
     from .types import SCHEDULES as SCHEDULES
@@ -95,6 +99,7 @@ if TYPE_CHECKING:
     from .types import Stepped as Stepped
     from .types import WorkerId as WorkerId
     from .types import WorkerView as WorkerView
+    from .types import seeded as seeded
     from .work import cost as cost
 
 _HOMES = {
@@ -103,24 +108,26 @@ _HOMES = {
     "adapters.inspect": ("inspect_adapter",),
     "adapters.merge": ("load_lora", "unload_lora"),
     "config": ("BUILTIN", "EngineConfig"),
+    "draft": ("unfolded",),
     "errors": """
         AdapterError AdapterInvalid AdapterMismatch AdapterNotFound AdapterUnsupported BadRequest
         Cancelled DeviceLost EngineError EngineFault ImageUnreadable MetadataUnreadable ModelError ModelNotFound
         ModelUnreadable OutOfMemory PictureBroken PromptError
     """.split(),
     "fleet": ("Fleet", "OnEvent"),
+    "folders": ("Wildcards",),
     "grid": ("KINDS", "MAX_CELLS", "Axis", "Grid", "read_axis"),
     "infotext": ("Reading", "infotext_exif", "read_infotext", "read_picture", "write_infotext"),
     "library": ("BUILTIN_ADAPTERS", "builtin_adapter", "builtin_samples", "hash_digits"),
     "models": ("family_of_model",),
-    "prompt": ("ParsedPrompt", "SubPrompt", "left_out", "parse_prompt", "untagged", "written"),
+    "prompt": ("ParsedPrompt", "SubPrompt", "left_out", "left_to_chance", "parse_prompt", "untagged", "written"),
     "scheduler": ("Scheduler", "Waiting"),
     "studio": ("Studio", "run"),
     "thread": ("LocalFleet",),
     "types": """
-        EMPHASES NOISES SAMPLERS SCHEDULES UPSCALERS
+        EMPHASES MAX_SEED NOISES SAMPLERS SCHEDULES UPSCALERS
         AdapterInfo AdapterReport AdapterUse Attempt CacheFigures Conduct Done Dropped Event Failed Hires Holds Lost
-        Picture Progress Request Result Snapshot Stepped WorkerId WorkerView
+        Picture Progress Request Result Snapshot Stepped WorkerId WorkerView seeded
     """.split(),
     "work": ("cost",),
 }

@@ -105,7 +105,8 @@ def _metadata(args: argparse.Namespace) -> int:
         reading = read_picture(path.read_bytes())
         request = reading.request
         print(f"{path}: made with {reading.source}")
-        print(write_infotext(request, request.seed, request.model, reading.hashes))
+        digits = reading.fields.get("Model hash", "")
+        print(write_infotext(request, request.seed, request.model, reading.hashes, model_hash=digits))
         for note in reading.notes:
             print(f"- {note}")
     return 0

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from .conduct import USUAL, Conduct
 from .folders import Wildcards
 from .library import SUFFIX
-from .prompt import expanded
+from .prompt import expanded, identified, untagged
 from .strength import Weights
 from .types import AdapterReport, AdapterUse, Picture, Request, alone
 
@@ -79,6 +79,15 @@ def drafts_of(request: Request, wildcards: Wildcards) -> tuple[Request, ...]:
     if all(one == request for one in read):
         return (request,)
     return tuple(alone(one, index) for index, one in enumerate(read))
+
+
+def unfolded(request: Request, wildcards: Wildcards) -> tuple[Request, ...]:
+    """The plain requests that this one is drawn as: cells, variants and wildcards chosen, tags in `adapters`.
+
+    `seed` must be set. Raises PromptError, BadRequest.
+    """
+    cells = (request,) if request.grid is None else request.grid.cells(request)
+    return tuple(identified(untagged(one)) for cell in cells for one in drafts_of(cell, wildcards))
 
 
 def named(use: AdapterUse) -> AdapterUse:

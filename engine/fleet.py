@@ -55,8 +55,13 @@ class Fleet(Protocol):
         Raises BadRequest for the default one, or EngineFault where no worker is.
         """
 
+    async def answers(self, worker: WorkerId, patience: float) -> bool:
+        """Whether the worker shows that it lives: idle, by an answer within `patience` seconds; at work, by a step done
+        in the time that one may take.
+        """
+
     async def broken(self) -> str:
         """Waits until no worker can ever come back, and gives the reason: only a new process helps then."""
 
     async def aclose(self) -> None:
-        """No worker runs any more; attempts that were still out are Lost."""
+        """No worker is there any more, soon, also where one hangs; attempts that were still out are Lost."""

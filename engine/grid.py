@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from .errors import BadRequest
+from .prompt import identified, left_to_chance, untagged
 from .types import MAX_ADAPTERS, AdapterUse, Request
 
 MAX_AXIS = 25  # values: what Discord lets one menu offer
@@ -61,22 +62,30 @@ class Axis:
         """As `read_axis` reads it."""
         return f"{self.kind}: {', '.join(_quoted(_written(value)) for value in self.values)}"
 
-    def applied(self, request: Request, value: Value, adapters: tuple[AdapterUse, ...]) -> Request:
-        """The request of a cell where this axis has `value`. `adapters`: see Grid."""
-        return KINDS["weight" if self.adapter else self.kind](request, value, self, adapters)
+    def naming(self, names: Mapping[str, str]) -> Axis:
+        """The axis with these names in place of those that it gives adapters, which are the keys in lower case."""
+        if self.adapter:
+            return replace(self, kind=" ".join(("weight", names.get(self.adapter.casefold(), self.adapter))))
+        if self.kind != "adapter":
+            return self
+        parts = (str(value).partition(":") for value in self.values)
+        named = (names.get(name.strip().casefold(), name) + colon + rest for name, colon, rest in parts)
+        return Axis(self.kind, tuple(named))
+
+    def applied(self, request: Request, value: Value) -> Request:
+        """The request of a cell where this axis has `value`."""
+        return KINDS["weight" if self.adapter else self.kind](request, value, self)
 
 
 @dataclass(frozen=True, slots=True)
 class Grid:
     """One labelled sheet instead of one picture: a column a value of `x`, a row a value of `y`.
 
-    `adapters` are what names on the axes stand for, where the name alone does not find the file. With `keep` the
-    result has every cell as a picture of its own after the sheet, row by row.
+    With `keep` the result has every cell as a picture of its own after the sheet, row by row.
     """
 
     x: Axis
     y: Axis | None = None
-    adapters: tuple[AdapterUse, ...] = ()
     keep: bool = False
 
     def __post_init__(self) -> None:
@@ -105,17 +114,39 @@ class Grid:
             named |= {name.casefold(): name for name in uses if name.casefold() not in named}
         return tuple(named.values())
 
+    def naming(self, names: Mapping[str, str]) -> Grid:
+        """The grid with other names for the adapters on its axes, by the old ones in lower case.
+
+        Raises BadRequest where two were names of one.
+        """
+        return replace(self, x=self.x.naming(names), y=self.y.naming(names) if self.y else None)
+
+    @property
+    def rewords(self) -> bool:
+        """Whether an axis replaces words of the prompt, tags among them."""
+        return "prompt" in (self.x.kind, self.y.kind if self.y else "")
+
     def cells(self, request: Request) -> tuple[Request, ...]:
         """A plain request a cell, row by row. Drawn by itself it gives the very picture on the sheet.
 
-        A request without a seed has cells without one: fill it in first, so that they share it. Raises BadRequest.
+        The words of a prompt are replaced first, in its tags too; what stands in tags then is in `adapters`, where the
+        other axis finds it. Tags of variants and wildcards are left to each picture. A request without a seed has cells
+        without one: fill it in first, so that they share it. Raises BadRequest, or PromptError.
         """
         _require(request.count == 1, "A grid draws one picture a cell; leave the count at 1.")
         base = replace(request, grid=None)
-        rows: list[Request] = [base]
-        if self.y is not None:
-            rows = [self.y.applied(base, value, self.adapters) for value in self.y.values]
-        return tuple(self.x.applied(row, value, self.adapters) for row in rows for value in self.x.values)
+        rows = self.y.values if self.y else (None,)
+        return tuple(self._cell(base, x, y) for y in rows for x in self.x.values)
+
+    def _cell(self, request: Request, x: Value, y: Value | None) -> Request:
+        values = [(self.x, x)] + ([(self.y, y)] if self.y is not None and y is not None else [])
+        for axis, value in values:
+            request = axis.applied(request, value) if axis.kind == "prompt" else request
+        if not left_to_chance(request.prompt):
+            request = identified(untagged(request))
+        for axis, value in values:
+            request = request if axis.kind == "prompt" else axis.applied(request, value)
+        return request
 
 
 def read_axis(text: str) -> Axis:
@@ -204,27 +235,27 @@ def _changed(request: Request, field: str, value: Value) -> Request:
 
 
 def _whole(field: str) -> Applied:
-    return lambda request, value, axis, adapters: _changed(request, field, int(value))
+    return lambda request, value, axis: _changed(request, field, int(value))
 
 
 def _decimal(field: str) -> Applied:
-    return lambda request, value, axis, adapters: _changed(request, field, float(value))
+    return lambda request, value, axis: _changed(request, field, float(value))
 
 
 def _name(field: str) -> Applied:
-    return lambda request, value, axis, adapters: _changed(request, field, str(value))
+    return lambda request, value, axis: _changed(request, field, str(value))
 
 
-def _weighted(request: Request, value: Value, axis: Axis, adapters: tuple[AdapterUse, ...]) -> Request:
-    return _mixed(request, axis.adapter, float(value), adapters)
+def _weighted(request: Request, value: Value, axis: Axis) -> Request:
+    return _mixed(request, axis.adapter, float(value))
 
 
-def _with_adapter(request: Request, value: Value, axis: Axis, adapters: tuple[AdapterUse, ...]) -> Request:
+def _with_adapter(request: Request, value: Value, axis: Axis) -> Request:
     use = _read_use(str(value))
-    return request if use is None else _mixed(request, use.name, use.weight, adapters)
+    return request if use is None else _mixed(request, use.name, use.weight)
 
 
-def _replaced(request: Request, value: Value, axis: Axis, adapters: tuple[AdapterUse, ...]) -> Request:
+def _replaced(request: Request, value: Value, axis: Axis) -> Request:
     """Search and replace, in the prompt and the negative one."""
     old, new = str(axis.values[0]), str(value)
     found = bool(old) and (old in request.prompt or old in request.negative)
@@ -232,14 +263,14 @@ def _replaced(request: Request, value: Value, axis: Axis, adapters: tuple[Adapte
     return replace(request, prompt=request.prompt.replace(old, new), negative=request.negative.replace(old, new))
 
 
-def _mixed(request: Request, name: str, weight: float, adapters: tuple[AdapterUse, ...]) -> Request:
+def _mixed(request: Request, name: str, weight: float) -> Request:
     """The request with this adapter at this weight, in its place where the mix has it."""
     uses = list(request.adapters)
     for place, use in enumerate(uses):
         if use.name.casefold() == name.casefold():
             uses[place] = replace(use, weight=weight, te_weight=None)
             return replace(request, adapters=tuple(uses))
-    known = next((use for use in adapters if use.name.casefold() == name.casefold()), AdapterUse(name))
+    known = next((use for use in request.known if use.name.casefold() == name.casefold()), AdapterUse(name))
     _require(len(uses) < MAX_ADAPTERS, f"There is no room for {name}: {MAX_ADAPTERS} adapters at once are the most.")
     return replace(request, adapters=(*uses, replace(known, weight=weight, te_weight=None)))
 
@@ -260,7 +291,7 @@ def _require(condition: bool, sentence: str) -> None:
         raise BadRequest(sentence)
 
 
-Applied = Callable[[Request, Value, Axis, tuple[AdapterUse, ...]], Request]
+Applied = Callable[[Request, Value, Axis], Request]
 KINDS: dict[str, Applied] = {
     "weight": _weighted,
     "adapter": _with_adapter,

@@ -56,8 +56,10 @@ class Library:
     when an alias or a hash is looked for, and again only after it has changed.
     """
 
-    def __init__(self, folders: Sequence[Path] = ()) -> None:
+    def __init__(self, folders: Sequence[Path] = (), catalog: Path | None = None) -> None:
+        """With a `catalog` nothing is found but what lies in it by its sha256, whatever a name says."""
         self._folders = tuple(Path(folder) for folder in folders)
+        self._catalog = catalog
         self._cards: dict[Path, _Card] = {}
 
     def locate(self, use: AdapterUse) -> Path:
@@ -68,10 +70,13 @@ class Library:
         Raises AdapterNotFound: no such name, or several files of that name. Whether the content has the hash is for
         the reader to check.
         """
-        for folder in self._folders if use.sha256 else ():
+        folders = self._folders if self._catalog is None else (self._catalog,)
+        for folder in folders if use.sha256 else ():
             path = folder / use.sha256[:2] / f"{use.sha256}{SUFFIX}"
             if path.is_file():
                 return path
+        if self._catalog is not None:
+            raise AdapterNotFound(f"No adapter is called {use.name!r} here.")
         if use.name.endswith(SUFFIX):
             path = Path(use.name)
             if path.is_file():

@@ -47,11 +47,11 @@ from .library import Library
 from .pipeline.conditioning import Reading
 from .pipeline.faults import out_of_memory, sticky
 from .pipeline.image import to_png
-from .pipeline.load import load_pipeline, pick_device, pick_dtype
+from .pipeline.load import load_pipeline, model_hash, pick_device, pick_dtype
 from .pipeline.painting import Order, Painted, Painter, seed_of
 from .pipeline.safety import Safety, load_safety
 from .pipeline.vae import Vae, load_vae
-from .prompt import left_out, noted, untagged
+from .prompt import identified, left_out, left_to_chance, noted, untagged
 from .residency import Residency
 from .sheet import labelled
 from .trials import Trials
@@ -79,6 +79,7 @@ DEFAULT_CFG = {"built-in": 4.0}  # by family; 7 elsewhere, as the WebUI has it
 @dataclass(slots=True)
 class _Model:
     name: str
+    sha256: str  # of a checkpoint; "" of a folder
     pipeline: Any
     painter: Painter
     mixer: Mixer
@@ -96,7 +97,7 @@ class Renderer:
             torch.set_num_threads(config.threads)
         self._device = pick_device(config.device)
         self._dtype = pick_dtype(config.dtype, self._device)
-        self._library = Library(config.adapter_folders)
+        self._library = Library(config.adapter_folders, config.catalog)
         self._files: Residency[str, Adapter] = Residency(config.adapter_cache)
         self._factors: Residency[str, Bound] = Residency(config.adapter_cache)  # for the model that is loaded
         self._hashes: dict[tuple[Path, int, int], str] = {}  # an unchanged file is not read again
@@ -225,7 +226,7 @@ class Renderer:
     def _draft(self, request: Request) -> Draft:
         """The adapters' files. One that only a tag asks for and that cannot be used is left out, with a note."""
         listed = len(request.adapters)
-        request = untagged(request)
+        request = identified(untagged(request))
         found: list[tuple[AdapterUse, Adapter]] = []
         refused: list[tuple[AdapterUse, EngineError]] = []
         for place, use in enumerate(request.adapters):
@@ -311,14 +312,22 @@ class Renderer:
         pictures = tuple(picture for one in in_order for picture in one.pictures)
         images = [Image.open(io.BytesIO(picture.png)) for picture in pictures]
         sheet = labelled(images, grid.x.labels, grid.y.labels if grid.y else ())
-        draft = self._draft(request)
+        draft = self._sheet(request, grid)
         text = f"{self._infotext(draft, draft.request, {})}, {described(grid)}"
         png = to_png(sheet, text, [picture.infotext for picture in pictures])
         flagged = any(picture.flagged for picture in pictures)
         first = Picture(png, sheet.width, sheet.height, seed_of(request), text, flagged)
         notes = dict.fromkeys(note for one in in_order for note in one.request.notes)
-        asked = noted(replace(draft.request, notes=()), list(notes))
+        asked = noted(replace(draft.request, notes=(), grid=grid), list(notes))
         return together(asked, (first, *pictures) if grid.keep else (first,), in_order)
+
+    def _sheet(self, request: Request, grid: Grid) -> Draft:
+        """What all cells have in common. A prompt that is another in each keeps its tags."""
+        plain = replace(request, grid=None)
+        if not grid.rewords and not left_to_chance(request.prompt):
+            return self._draft(plain)
+        draft = self._draft(replace(plain, prompt=""))
+        return replace(draft, request=replace(draft.request, prompt=request.prompt))
 
     def _complete(self, request: Request) -> Request:
         unet, factor = self._model.pipeline.unet, self._model.pipeline.vae_scale_factor
@@ -353,7 +362,8 @@ class Renderer:
     def _infotext(self, draft: Draft, one: Request, embeddings: Mapping[str, str]) -> str:
         names = zip(draft.request.adapters, draft.adapters, strict=True)
         hashes = {use.name: adapter.info.tensor_sha256 for use, adapter in names}
-        return write_infotext(one, seed_of(one), self._model.name, hashes, embeddings)
+        model = self._model
+        return write_infotext(one, seed_of(one), model.name, hashes, embeddings, model_hash=model.sha256)
 
     def _prepared(self, use: AdapterUse, sparing: bool = False) -> Adapter:
         adapter = self._adapter(use)
@@ -390,14 +400,15 @@ class Renderer:
         source = self._config.source_of(name)
         if source is None:
             raise ModelNotFound(self._unknown_model(name))
-        pipeline = load_pipeline(source, self._device, self._dtype)
+        pipeline = load_pipeline(source, self._device, self._dtype, prediction=self._config.predictions.get(name))
         peft = self._config.adapters == "peft"
         mixer: Mixer = PeftMixer(pipeline) if peft else AdapterBank(pipeline, factors=self._factors)
         family = family_of_pipeline(pipeline)
         every = self._config.preview_every
         painter = Painter(pipeline, self._device, self._dtype, family=family, preview_every=every)
         safety = load_safety(self._config.safety, source, self._device, self._dtype)
-        return _Model(name, pipeline, painter, mixer, family, {"": Vae(pipeline.vae)}, safety)
+        sha256 = model_hash(source)  # now that the system has the file in memory
+        return _Model(name, sha256, pipeline, painter, mixer, family, {"": Vae(pipeline.vae)}, safety)
 
     def _load_asked(self, name: str) -> _Model:
         """As `_load`, for somebody whose business it is not where this machine keeps its files."""

@@ -20,13 +20,17 @@ MODEL_SWITCH, FROM_DISK, FROM_RAM = 5.0, 0.5, 0.05  # seconds of warm-up, by ord
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A job as the scheduler sees it. `cost` in seconds of work; `adapters` by sha256 or name."""
+    """A job as the scheduler sees it. `cost` in seconds of work; `adapters` by sha256 or name.
+
+    `alone`: it goes to a worker that has nothing else, so that whatever becomes of the worker is this job's doing.
+    """
 
     job: str
     member: int
     cost: float
     model: str
     adapters: frozenset[str] = frozenset()
+    alone: bool = False
 
 
 @dataclass(slots=True)
@@ -82,7 +86,9 @@ class Scheduler:
         return next((i for i, waiting in enumerate(self.order(), 1) if waiting.job == job), 0)
 
     def pick(self, workers: Mapping[WorkerId, WorkerView]) -> tuple[Waiting, WorkerId] | None:
-        """The next job and its worker; the job no longer waits. None while nothing waits or no worker is free."""
+        """The next job and its worker; the job no longer waits. None while nothing waits, no worker is free,
+        or the next job is to be alone and its worker is not yet.
+        """
         free = [worker for worker in workers.values() if worker.outstanding < worker.slots + 1]
         ahead = self._in_order()[:LOOK_AHEAD]
         if not free or not ahead:
@@ -93,6 +99,8 @@ class Scheduler:
             ((_warm_up(q.waiting, w.holds), i, w.outstanding, q, w) for i, q in enumerate(candidates) for w in free),
             key=lambda choice: choice[:3],
         )
+        if chosen.waiting.alone and worker.outstanding:
+            return None
         for overtaken in candidates[:place]:
             overtaken.bypassed += 1
         self._now = max(self._now, chosen.start)

@@ -10,6 +10,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -38,7 +39,8 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 WATCH_EVERY = 1.0  # seconds
 STALLED_GPU, STALLED_CPU = 30.0, 300.0  # seconds in which a step is done, unless the configuration says otherwise
-FIRST_STEP = 10  # times as long may pass before the first step: base models and adapters are loaded then
+CLOSING = 5.0  # seconds that it has to come to its end; the process goes without it then
+FIRST_STEP = 10  # times as long may pass before the first step, and for an errand: models and adapters are loaded then
 DEVICE = "the graphics card or its driver failed"
 GONE = "The machine that was asked is gone; try again."
 
@@ -64,8 +66,9 @@ class LocalFleet:
         self._events: asyncio.Queue[Event | None] = asyncio.Queue()
         self._holds = Holds(model="", family="")
         self._closing = False
-        self._running: tuple[str, int] | None = None  # the attempt that the thread is at
-        self._due = math.inf  # when its next sign of life must have come, by the monotonic clock
+        self._running: tuple[str, int] | _Errand | None = None  # the attempt, or what else, that the thread is at
+        self._seen = 0.0  # when it gave its last sign of life, by the monotonic clock
+        self._patience = math.inf  # seconds in which the next one must come
         self._broken: asyncio.Future[str] | None = None
         self._watch: asyncio.Task[None] | None = None
         self._thread: threading.Thread | None = None
@@ -90,7 +93,7 @@ class LocalFleet:
     async def dispatch(self, worker: WorkerId, attempt: Attempt) -> None:
         key = (attempt.job, attempt.attempt)
         if worker != self._id or not self._alive:
-            self._events.put_nowait(Lost(*key))
+            self._events.put_nowait(Lost(*key, begun=False))
             return
         if key in self._out:
             raise ValueError(f"attempt {attempt.attempt} of job {attempt.job} is with {worker} already")
@@ -120,6 +123,16 @@ class LocalFleet:
     async def remove_model(self, worker: WorkerId, name: str) -> None:
         await self._send(worker, lambda renderer: renderer.remove_model(name))
 
+    async def answers(self, worker: WorkerId, patience: float) -> bool:
+        if worker not in self.workers() or self._closing:
+            return False
+        if self._running is None:
+            with suppress(TimeoutError, EngineError):
+                async with asyncio.timeout(patience):
+                    await self._send(worker, lambda renderer: None)
+                    return True
+        return self._running is not None and time.monotonic() - self._seen <= self._stall
+
     async def broken(self) -> str:
         assert self._broken is not None, "the fleet has been started"
         return await asyncio.shield(self._broken)
@@ -132,12 +145,12 @@ class LocalFleet:
         if self._watch is not None:
             self._watch.cancel()
         if self._thread is not None and not self._is_broken:  # a thread that hangs is left to the end of the process
-            await asyncio.to_thread(self._thread.join)
+            await asyncio.to_thread(self._thread.join, CLOSING)
+            if self._thread.is_alive():
+                log.warning("the engine is not done after %g s; it is left to the end of the process", CLOSING)
+        self._thread = None
         await asyncio.sleep(0)  # what the thread's last act put on the loop comes first
-        for key in list(self._out):
-            self._finish(Lost(*key))
-        for errand in list(self._errands):
-            _set_exception(errand, EngineFault(GONE))
+        self._lose_all()
         self._events.put_nowait(None)
         if self._pump is not None:
             await self._pump
@@ -160,33 +173,44 @@ class LocalFleet:
         return self._thread is not None and self._thread.is_alive() and not self._is_broken
 
     def _break(self, why: str) -> None:
-        """On the event loop: the worker is given up for good, and what was with it is lost."""
+        """On the event loop: the worker is given up for good, with all that was with it."""
         if self._broken is None or self._broken.done():
             return
         log.critical("the engine is given up: %s", why)
         self._broken.set_result(why)
+        self._lose_all()
+
+    def _lose_all(self) -> None:
+        """Whoever waits for something that was with the worker hears that nothing will come of it."""
         for key in list(self._out):
-            self._finish(Lost(*key))
+            self._finish(Lost(*key, begun=key == self._running))
+        for errand in list(self._errands):
+            _set_exception(errand, EngineFault(GONE))
 
     async def _watch_over(self) -> None:
         """A thread that gives no sign of life hangs; nothing in this process can end it."""
         while True:
-            await asyncio.sleep(min(WATCH_EVERY, self._patience / 4))
-            if time.monotonic() > self._due:
-                self._break(f"no step was done in {self._patience:g} s ([engine] stall_seconds)")
+            await asyncio.sleep(min(WATCH_EVERY, self._stall / 4))
+            if time.monotonic() > self._seen + self._patience:
+                self._break(f"it gave no sign of life in {self._patience:g} s ([engine] stall_seconds)")
                 return
 
     @property
-    def _patience(self) -> float:
+    def _stall(self) -> float:
+        """Seconds that a step may take."""
         usual = STALLED_GPU if self._holds.device.startswith("cuda") else STALLED_CPU
         return self._config.stall_seconds or usual
 
-    def _began(self, key: tuple[str, int]) -> None:
-        self._running, self._due = key, time.monotonic() + FIRST_STEP * self._patience
+    def _began(self, work: tuple[str, int] | _Errand) -> None:
+        self._running, self._seen, self._patience = work, time.monotonic(), FIRST_STEP * self._stall
+
+    def _ended(self, work: tuple[str, int] | _Errand) -> None:
+        if self._running == work:
+            self._running, self._patience = None, math.inf
 
     def _stepped(self, event: Stepped) -> None:
         if self._running == (event.job, event.attempt):
-            self._due = time.monotonic() + self._patience
+            self._seen, self._patience = time.monotonic(), self._stall
         if not self._is_broken:
             self._events.put_nowait(event)
 
@@ -196,8 +220,7 @@ class LocalFleet:
 
     def _finish(self, event: Event, holds: Holds | None = None) -> None:
         """On the event loop: the attempt is no longer out, and whoever listens hears how it ended."""
-        if self._running == (event.job, event.attempt):
-            self._running, self._due = None, math.inf
+        self._ended((event.job, event.attempt))
         if self._closing and isinstance(event, Dropped):
             event = Lost(event.job, event.attempt)  # nobody took it back: it may be tried again elsewhere
         if self._out.pop((event.job, event.attempt), None) is not None:
@@ -206,6 +229,7 @@ class LocalFleet:
 
     def _fulfil(self, errand: _Errand, outcome: object, holds: Holds) -> None:
         """On the event loop: whoever sent the errand hears how it went."""
+        self._ended(errand)
         self._holds = holds
         if isinstance(outcome, EngineError):
             _set_exception(errand.done, outcome)
@@ -232,6 +256,7 @@ class LocalFleet:
     def _work_off(self, loop: asyncio.AbstractEventLoop, renderer: Renderer) -> str:
         """Everything that comes in, until the end; gives the reason where that is none that was asked for."""
         while (work := self._work.get()) is not None:
+            _tell(loop, self._began, work if isinstance(work, _Errand) else (work.job, work.attempt))
             if isinstance(work, _Errand):
                 outcome = _run_errand(renderer, work)
                 if isinstance(outcome, DeviceLost):
@@ -255,7 +280,6 @@ class LocalFleet:
         try:
             if stop.is_set():
                 return Dropped(*key)
-            _tell(loop, self._began, key)
             return Done(*key, renderer.run(attempt.request, emit, stop.is_set))
         except Cancelled:
             return Dropped(*key)

@@ -94,7 +94,8 @@ class Request:
     """One order for pictures. None means: what the base model is best at (size, cfg), or a random seed.
 
     `prompt` may hold `<lora:name:weight>` tags: `engine.prompt.untagged` moves them into `adapters`; `notes` has a
-    sentence for each that could not be used and was left out.
+    sentence for each that could not be used and was left out. `known` are the files, by sha256, that names in tags of
+    variants and wildcards and on the axes of `grid` stand for; a name that is not among them is looked for as ever.
     `image` (PNG, JPEG or WebP bytes) starts from that picture, changed by `strength` (0 keeps it, 1 forgets it).
     `mask` (same formats) keeps that picture where it is black, to the pixel but for `mask_blur`; a mask that is partly
     transparent counts by what is painted on it, as in the WebUI. Transparency of `image` itself is white paper.
@@ -132,6 +133,12 @@ class Request:
     emphasis: str = "Original"
     notes: tuple[str, ...] = ()
     grid: Grid | None = None
+    known: tuple[AdapterUse, ...] = ()
+
+    @property
+    def named(self) -> tuple[AdapterUse, ...]:
+        """Every adapter that any of its pictures may be drawn with."""
+        return (*self.adapters, *self.known)
 
     def __post_init__(self) -> None:
         for name, text in (("prompt", self.prompt), ("negative prompt", self.negative)):
@@ -401,7 +408,9 @@ class Failed(Event):
 
 @dataclass(frozen=True, slots=True)
 class Lost(Event):
-    """The worker went away with the attempt; it may be tried again elsewhere."""
+    """The worker went away with the attempt; it may be tried again elsewhere. Not `begun`: it cannot be why."""
+
+    begun: bool = True
 
 
 Emit = Callable[[Progress], None]

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy
@@ -19,6 +19,7 @@ from safetensors.numpy import save_file
 from bot.jobs import Quarantine, Runner, Undeliverable, Unreachable
 from bot.orders import Job, Order, Press, Ticket, Who
 from bot.store import Store, open_store
+from bot.store.jobs import utc_now
 from engine import (
     AdapterReport,
     AdapterUse,
@@ -100,6 +101,15 @@ def adapter_file(path: Path, *, width: int = 96, text: str = "", value: float = 
     return path
 
 
+def checkpoint(path: Path, *, width: int = 2048) -> Path:
+    """As much of a base model as tells its family, by `width` (768 SD 1.5, 2048 SDXL)."""
+    names = ("first_stage_model.x", "conditioner.embedders.0.x")
+    cross = "model.diffusion_model.input_blocks.4.1.transformer_blocks.0.attn2.to_k.weight"
+    parts = {cross: numpy.zeros((1, width), numpy.float16)}
+    save_file(parts | {name: numpy.zeros(1, numpy.float16) for name in names}, path)
+    return path
+
+
 class FakeFleet:
     """A Fleet of one worker that does nothing until told how an attempt goes on; with `auto` it is done at once."""
 
@@ -112,6 +122,7 @@ class FakeFleet:
         self._out: dict[str, Attempt] = {}
         self._on_event: OnEvent | None = None
         self.models: dict[str, str] = {}  # that were added
+        self.silent = False  # the worker hangs, and nobody has found out
         self.reason = ""  # why the worker never comes back
         self._down = asyncio.Event()
 
@@ -158,6 +169,9 @@ class FakeFleet:
         """The worker has loaded another base model, as it does for a request that names one."""
         self.holds = replace(self.holds, model=model, family=family, gpu=frozenset())
 
+    async def answers(self, worker: WorkerId, patience: float) -> bool:
+        return worker in self.workers() and not self.silent
+
     async def broken(self) -> str:
         await self._down.wait()
         return self.reason
@@ -169,8 +183,8 @@ class FakeFleet:
         await FakeFleet.aclose(self)
 
     async def aclose(self) -> None:
-        for attempt in list(self._out.values()):
-            await self._end(Lost(attempt.job, attempt.attempt))
+        for place, attempt in enumerate(list(self._out.values())):
+            await self._end(Lost(attempt.job, attempt.attempt, begun=place < self.slots))
 
     async def step(self, job: str, step: int = 1, *, preview: bytes | None = None) -> None:
         attempt = self._out[job]
@@ -336,11 +350,22 @@ async def bench(
     fleet: FakeFleet | None = None,
     poster: FakePoster | None = None,
     quarantine: Quarantine | None = None,
+    longest_wait: timedelta | None = None,
+    now: Callable[[], datetime] = utc_now,
 ) -> AsyncIterator[Bench]:
     """A started bench on the data folder; entered again on the same folder it is the bot after a restart."""
     fleet, poster, clock = fleet or FakeFleet(), poster or FakePoster(), FakeClock()
-    async with open_store(None, data) as store:
-        runner = Runner(store, fleet, Scheduler(), poster, quarantine=quarantine, clock=clock, sleep=clock.sleep)
+    async with open_store(None, data, now=now) as store:
+        runner = Runner(
+            store,
+            fleet,
+            Scheduler(),
+            poster,
+            quarantine=quarantine,
+            longest_wait=longest_wait,
+            clock=clock,
+            sleep=clock.sleep,
+        )
         await runner.start()
         try:
             yield Bench(store, fleet, poster, clock, runner)

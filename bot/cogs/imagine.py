@@ -11,11 +11,11 @@ from discord import app_commands
 from discord.app_commands import Range, Transform
 from discord.ext import commands
 
-from engine import Hires, Request
+from engine import UPSCALERS, BadRequest, Hires, Request
 
 from ..orders import Ticket
 from ..views import asking
-from .options import AdapterName, ModelName, SamplerName, ScheduleName, Size, VaeName, read_image
+from .options import AdapterName, ModelName, SamplerName, ScheduleName, Size, UpscalerName, VaeName, read_image
 
 if TYPE_CHECKING:
     from ..client import Bot
@@ -46,6 +46,7 @@ class Imagine(commands.Cog):
         strength="How much that picture may change: 0 keeps it, 1 forgets it.",
         mask="Which part of that picture to draw anew: what is white or painted on here.",
         hires="Draws a second time, so many times larger.",
+        upscaler="How it is made larger for that; left out, in the latents.",
         vae="Another VAE than the model's own.",
         clip_skip="How many of the last layers of the text encoder to leave out; 1 is none.",
         schedule="How the noise goes down over the steps; left out, it is the sampler's own way.",
@@ -72,6 +73,7 @@ class Imagine(commands.Cog):
         strength: Range[float, 0.0, 1.0] = 0.6,
         mask: discord.Attachment | None = None,
         hires: Range[float, 1.0, 4.0] = 1.0,
+        upscaler: Transform[str | None, UpscalerName] = None,
         vae: Transform[str, VaeName] = "",
         clip_skip: Range[int, 1, 12] = 1,
         schedule: Transform[str, ScheduleName] = "",
@@ -89,12 +91,20 @@ class Imagine(commands.Cog):
             seed=seed,
             count=count,
             strength=strength,
-            hires=Hires(hires) if hires > 1 else None,
+            hires=_hires(hires, upscaler),
             vae=vae,
             clip_skip=clip_skip,
             schedule=schedule,
         )
         await asking.place(interaction, _ordered(interaction, request, named, image, mask))
+
+
+def _hires(scale: float, upscaler: str | None) -> Hires | None:
+    if scale > 1:
+        return Hires(scale, upscaler=upscaler or UPSCALERS[0])
+    if upscaler is not None:
+        raise BadRequest("An upscaler is for hires: say how many times larger the picture shall be.")
+    return None
 
 
 async def _ordered(

@@ -1,4 +1,4 @@
-"""/metadata, and "Read metadata" on a message: how a picture was made, and the way to make it again."""
+"""/metadata of a file or a text, "Read metadata" on a message: how a picture was made, and the way to make it again."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from discord.ext import commands
 from engine import EngineError, ImageUnreadable, MetadataUnreadable, Reading, read_infotext, read_picture
 
 from ..views import asking
-from ..views.metadata import MakeAgain, show
+from ..views.metadata import InfotextForm, MakeAgain, show
 from .options import IMAGE_TYPES, read_image
 
 if TYPE_CHECKING:
@@ -23,8 +23,13 @@ MENU = "Read metadata"
 
 class Metadata(commands.Cog):
     @app_commands.command(description="Shows how a picture was made; only you see the answer.")
-    @app_commands.describe(image="The picture's file as it was saved, with the metadata in it.")
-    async def metadata(self, interaction: asking.Interaction, image: discord.Attachment) -> None:
+    @app_commands.describe(
+        image="The picture's file as it was saved, with the metadata in it; left out, you paste a text."
+    )
+    async def metadata(self, interaction: asking.Interaction, image: discord.Attachment | None = None) -> None:
+        if image is None:
+            await InfotextForm().show(interaction)
+            return
         await interaction.response.defer(ephemeral=True, thinking=True)
         await show(interaction, await _reading(interaction, image))
 

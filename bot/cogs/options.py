@@ -11,7 +11,7 @@ import discord
 from babel import Locale
 from discord import app_commands
 
-from engine import SAMPLERS, SCHEDULES, Axis, BadRequest, ImageUnreadable, ModelNotFound, read_axis
+from engine import SAMPLERS, SCHEDULES, UPSCALERS, Axis, BadRequest, ImageUnreadable, ModelNotFound, read_axis
 
 from ..language import NAME, answering, available, named
 from ..orders import CatalogEntry, SettingRefused
@@ -47,8 +47,7 @@ class Size(app_commands.Transformer):
     async def autocomplete(  # type: ignore[override]  # discord.py types the value of every option at once
         self, interaction: discord.Interaction[Any], value: str, /
     ) -> list[Choice]:
-        family = interaction.client.orders.family(interaction.namespace.model or "")
-        sizes = _SIZES.get(family, _USUAL_SIZES)
+        sizes = _SIZES.get(await _family(interaction), _USUAL_SIZES)
         return _choices([size for size in sizes if size.startswith(value.strip())])
 
 
@@ -64,8 +63,7 @@ class AdapterName(app_commands.Transformer):
     async def autocomplete(  # type: ignore[override]
         self, interaction: discord.Interaction[Any], value: str, /
     ) -> list[Choice]:
-        family = interaction.client.orders.family(interaction.namespace.model or "") or None
-        return _adapter_choices(await self.offered(interaction, value.strip(), family))
+        return _adapter_choices(await self.offered(interaction, value.strip(), await _family(interaction) or None))
 
     async def offered(
         self, interaction: discord.Interaction[Any], typed: str, family: str | None
@@ -184,6 +182,17 @@ class ScheduleName(app_commands.Transformer):
         return value
 
 
+class UpscalerName(app_commands.Transformer):
+    """One of the engine's ways to enlarge a picture for its second pass."""
+
+    @property
+    def choices(self) -> list[Choice]:  # type: ignore[override]
+        return _choices(list(UPSCALERS))
+
+    async def transform(self, interaction: discord.Interaction[Any], value: str, /) -> str:
+        return value
+
+
 class LanguageName(app_commands.Transformer):
     """One of the languages that members can be answered in, as a locale; offered by their own names."""
 
@@ -244,8 +253,7 @@ class AxisText(app_commands.Transformer):
         self, interaction: discord.Interaction[Any], value: str, /
     ) -> list[Choice]:
         typed = value.strip().casefold()
-        orders = interaction.client.orders
-        family = orders.family(interaction.namespace.model or "") or None
+        orders, family = interaction.client.orders, await _family(interaction) or None
         named = typed.removeprefix("weight").strip().partition(":")[0]
         found = await orders.adapters(asking.who(interaction), named if typed.startswith("weight") else "", family, 10)
         names = [entry.public_name for entry in found]  # the sheet shows them
@@ -275,6 +283,12 @@ async def read_image(interaction: asking.Interaction, image: discord.Attachment)
         return await image.read()
     except (discord.HTTPException, aiohttp.ClientError, OSError) as error:
         raise ImageUnreadable("Your picture could not be fetched from Discord; send it once more.") from error
+
+
+async def _family(interaction: discord.Interaction[Any]) -> str:
+    """Of the base model that the command names so far, or else of the one that this person draws with here."""
+    family: str = await interaction.client.orders.family(asking.who(interaction), interaction.namespace.model or "")
+    return family
 
 
 def _languages() -> tuple[str, ...]:

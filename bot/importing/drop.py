@@ -37,29 +37,32 @@ TRIES = 5  # files a link may send until one is taken
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """What a link says. `guild_id` is None for a direct message; `expires` in seconds since 1970."""
+    """What a link says. `guild_id` is None for a direct message; `expires` in seconds since 1970; by `key` the caller
+    knows what the file is for.
+    """
 
     member_id: int
     guild_id: int | None
     expires: int
-    nonce: str
+    key: str
 
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """A validated file that a member sent; `fetched.path` ends with the call that is given it."""
+    """A validated file that a member sent by the link of this key; `fetched.path` ends with the call that gets it."""
 
     member_id: int
     guild_id: int | None
+    key: str
     fetched: Fetched
 
 
 OnDrop = Callable[[Dropped], Awaitable[str]]
-"""Keeps the file and gives the sentence that the page shows. May raise ImportRefused or EngineError to refuse it."""
+"""Takes the file and gives the sentence that the page shows. May raise ImportRefused or EngineError to refuse it."""
 
 
 class DropServer:
-    """`async with DropServer(...) as server: server.link(member, guild)`; the port is open inside the block."""
+    """`async with DropServer(...) as server: server.link(member, guild, key)`; the port is open inside the block."""
 
     def __init__(
         self,
@@ -76,7 +79,7 @@ class DropServer:
         self._bounds = bounds or Bounds()
         self._clock = clock
         self._key = secrets.token_bytes(32)
-        self._tries: dict[str, tuple[int, int]] = {}  # nonce -> (files sent, when the link ends)
+        self._tries: dict[str, tuple[int, int]] = {}  # key -> (files sent, when the link ends)
         self._sending: set[str] = set()
         self.port = config.port
 
@@ -100,10 +103,12 @@ class DropServer:
     ) -> None:
         await self._runner.cleanup()
 
-    def link(self, member_id: int, guild_id: int | None) -> str:
-        """An address for this member alone to send one file to, for the configured time."""
-        ticket = Ticket(member_id, guild_id, int(self._clock()) + self._config.minutes * 60, secrets.token_urlsafe(12))
-        said = f"{member_id}.{guild_id or 0}.{ticket.expires}.{ticket.nonce}"
+    def link(self, member_id: int, guild_id: int | None, key: str) -> str:
+        """An address for this member alone to send one file to, for the configured time. `key` is fit for an address,
+        and no two links have the same.
+        """
+        expires = int(self._clock()) + self._config.minutes * 60
+        said = f"{member_id}.{guild_id or 0}.{expires}.{key}"
         base = self._config.url.rstrip("/") or f"http://{self._config.host}:{self.port}"
         return f"{base}/drop/{said}.{self._sign(said)}"
 
@@ -112,11 +117,11 @@ class DropServer:
         said, _, signature = token.rpartition(".")
         if not said or not hmac.compare_digest(signature.encode(), self._sign(said).encode()):
             raise DropRefused(ENGLISH.unknown)
-        member, guild, expires, nonce = said.split(".", 3)
-        ticket = Ticket(int(member), int(guild) or None, int(expires), nonce)
+        member, guild, expires, key = said.split(".", 3)
+        ticket = Ticket(int(member), int(guild) or None, int(expires), key)
         if ticket.expires <= self._clock():
             raise DropRefused(ENGLISH.expired)
-        if self._tries.get(nonce, (0, 0))[0] >= TRIES:
+        if self._tries.get(key, (0, 0))[0] >= TRIES:
             raise DropRefused(ENGLISH.used)
         return ticket
 
@@ -135,13 +140,13 @@ class DropServer:
         answer_in(preferred(request.headers.get("Accept-Language", "")))
         try:
             ticket = self.read(request.match_info["token"])
-            if ticket.nonce in self._sending or len(self._sending) >= AT_ONCE:
-                return _answer(409 if ticket.nonce in self._sending else 503, ENGLISH.busy)
-            self._sending.add(ticket.nonce)
+            if ticket.key in self._sending or len(self._sending) >= AT_ONCE:
+                return _answer(409 if ticket.key in self._sending else 503, ENGLISH.busy)
+            self._sending.add(ticket.key)
             try:
                 sentence = await self._take(request, ticket)
             finally:
-                self._sending.discard(ticket.nonce)
+                self._sending.discard(ticket.key)
         except DropRefused as error:
             return _answer(410, str(error))
         except TooLarge as error:
@@ -162,7 +167,7 @@ class DropServer:
                     await arrival.take(piece)
                 await arrival.finish()
                 fetched = await self._importer.from_upload(arrival.path, file_name(request.query.get("name", "")))
-                sentence = await self._on_drop(Dropped(ticket.member_id, ticket.guild_id, fetched))
+                sentence = await self._on_drop(Dropped(ticket.member_id, ticket.guild_id, ticket.key, fetched))
         except TimeoutError:
             raise TooSlow(f"The upload took longer than {self._bounds.total / 60:g} minutes.") from None
         self._count(ticket, TRIES)
@@ -171,8 +176,8 @@ class DropServer:
     def _count(self, ticket: Ticket, files: int) -> None:
         """The link has sent so many files more; links that have ended are forgotten."""
         now = self._clock()
-        self._tries = {nonce: tried for nonce, tried in self._tries.items() if tried[1] > now}
-        self._tries[ticket.nonce] = (self._tries.get(ticket.nonce, (0, 0))[0] + files, ticket.expires)
+        self._tries = {key: tried for key, tried in self._tries.items() if tried[1] > now}
+        self._tries[ticket.key] = (self._tries.get(ticket.key, (0, 0))[0] + files, ticket.expires)
 
     def _sign(self, said: str) -> str:
         digest = hmac.new(self._key, said.encode(), hashlib.sha256).digest()

@@ -13,6 +13,7 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -121,6 +122,14 @@ class Importer:
             Arrival(place / "file.safetensors", cap=self.cap, reserve=reserve, on_progress=on_progress) as arrival,
         ):
             yield arrival
+
+    @asynccontextmanager
+    async def held(self, fetched: Fetched) -> AsyncIterator[Fetched]:
+        """The file, taken from where it was to a place of its own; gone when the block ends."""
+        async with self._incoming() as place:
+            path = place / fetched.path.name
+            await asyncio.to_thread(fetched.path.rename, path)
+            yield replace(fetched, path=path)
 
     async def check(self, origin: Provenance) -> AtSource:
         """What has become of the file at its source. Never raises for what the source does."""

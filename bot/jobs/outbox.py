@@ -30,6 +30,10 @@ class Forgotten(Exception):
     """The job's member has asked to be forgotten: there is nothing to show any more, and nobody to show it to."""
 
 
+class Withheld(Exception):
+    """The pictures may not be shown any more where they were ordered; the sentence is for their member."""
+
+
 class Outbox:
     """The store knows what is still to be shown; the poster shows it."""
 
@@ -66,16 +70,14 @@ class Outbox:
         job = await self._store.jobs.get(job_id)
         if job is None:
             return
-        objection = await self._gate.withheld(job, await self.now(job), drawn=True)
-        if objection:
-            log.info("job %s is not shown where it was ordered", job_id)
-            await self._store.jobs.withheld(job_id, objection)
-            await self.close(job_id)
-            return
         try:
-            channel_id, message_id = await self._insist(job_id, lambda: self._poster.post(job, job.nonce))
+            channel_id, message_id = await self._insist(job_id, lambda: self._show(job))
         except Forgotten:
             return
+        except Withheld as objection:
+            log.info("job %s is not shown where it was ordered", job_id)
+            await self._store.jobs.withheld(job_id, str(objection))
+            await self.close(job_id)
         except Undeliverable as refusal:
             log.warning("job %s cannot be shown: %s", job_id, refusal)
             await self._store.jobs.dead(job_id, NOT_SHOWN)
@@ -83,6 +85,13 @@ class Outbox:
         else:
             if await self._store.jobs.posted(job_id, channel_id, message_id):
                 self.ended[JobState.POSTED] += 1
+
+    async def _show(self, job: Job) -> tuple[int, int]:
+        """One try, for what the place and the adapters are then: an outage may last for hours. Raises Withheld."""
+        objection = await self._gate.withheld(job, await self.now(job), drawn=True)
+        if objection:
+            raise Withheld(objection)
+        return await self._poster.post(job, job.nonce)
 
     async def close(self, job_id: str) -> None:
         """The member has seen that the job ended without pictures, if there is still a place to see it."""

@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from engine import (
@@ -36,6 +37,7 @@ from ..orders.gate import Gate
 from ..orders.values import Job, JobState, Ticket
 from .breather import BROKEN, Breather
 from .outbox import Outbox
+from .pace import Pace
 from .poster import Poster
 from .suspicion import Quarantine, Suspicion
 
@@ -47,12 +49,16 @@ log = logging.getLogger(__name__)
 PROGRESS_EVERY = 2.0  # seconds between progress edits of one job
 LOOK_EVERY = 1.0  # seconds between looks for workers that came while jobs wait
 GRACE = 20.0  # seconds that posts in flight have to end when the bot stops
+TIDY_EVERY = 60.0  # seconds between looks for jobs that wait too long, or run in nothing but name
+LAST_DRAWN = 20  # jobs from which the pace of this machine is known at the start
 SECOND_TRY = 2.0  # seconds until what could not be written down is tried again
+PATIENCE = 2.0  # seconds in which an idle worker answers
 NOBODY = 0  # the member in whose name the bot draws for itself; Discord gives nobody this ID
 MAX_LOSSES = 1  # a job that is lost more often than this kills its workers
 
 CANCELLED = "Cancelled."
 INTERRUPTED = "This job was interrupted twice while it was drawn, so it was given up. You can order it again."
+EXPIRED = "This waited too long to be drawn, so it was given up, and costs you nothing. You can order it again."
 DEFECT = "Something went wrong here, and the people who run this bot will find it in the log. You can order it again."
 
 
@@ -91,6 +97,7 @@ class Runner:
         gate: Gate | None = None,
         quarantine: Quarantine | None = None,
         model: str = BUILTIN,
+        longest_wait: timedelta | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -100,6 +107,7 @@ class Runner:
         self._scheduler = scheduler
         self._outbox = Outbox(store, poster, sleep, gate=self._gate)
         self._model = model  # what is drawn with where the request names none
+        self._longest_wait = longest_wait
         self._families: dict[str, str] = {}  # of the models that workers held so far
         self.on_change: Callable[[], None] = lambda: None  # what workers hold may be other than before
         self._clock = clock
@@ -107,21 +115,27 @@ class Runner:
         self._suspicion = Suspicion(store, quarantine)
         self._runs: dict[str, _Run] = {}
         self._unordered: dict[str, _Unordered] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], str] = {}  # and the job that each one works on, or ""
         self._serving: asyncio.Task[None] | None = None
+        self._tidying: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._closing = False
         self._grace = GRACE
         self._held = False
         self._numbers = itertools.count(1)
-        self._pace: float | None = None  # real seconds for a second of cost
+        self._pace = Pace()
 
     async def start(self) -> None:
         """The fleet runs, and every job that an earlier process left unfinished goes on from where it was."""
         await self._fleet.start(self._on_event)
+        for drawn in await self._jobs.paces(LAST_DRAWN):
+            self._pace.learn(*drawn)
         for job in await self._jobs.untold():
             await self._take_up(job)
+        await self.tidy()
         self._serving = asyncio.create_task(self._serve(), name="jobs")
+        self._tidying = asyncio.create_task(self._keep_tidy(), name="tidying")
+        self._tidying.add_done_callback(self._forget)
         self.on_change()
 
     async def broken(self) -> str:
@@ -148,6 +162,8 @@ class Runner:
         """Nothing runs any more. Attempts cut short are queued again without blame; `start` takes up the rest."""
         self._closing = True
         self._wake.set()
+        if self._tidying is not None:
+            self._tidying.cancel()
         if self._serving is not None:
             await asyncio.wait({self._serving})
         await self._fleet.aclose()
@@ -234,6 +250,10 @@ class Runner:
         """Whether there is a worker that takes jobs, none of them is given up, and there is no pause after failures."""
         return bool(self.workers) and not self._held and not self._closing and not self.pause
 
+    async def answers(self) -> bool:
+        """Whether there is a worker that shows that it lives."""
+        return any([await self._fleet.answers(worker, PATIENCE) for worker in self._fleet.workers()])
+
     @property
     def pause(self) -> float:
         """Seconds for which nothing is drawn, because the engine broke at several jobs in a row; 0 else."""
@@ -255,8 +275,8 @@ class Runner:
         return self.estimate(request) or cost(request)
 
     def estimate(self, request: Request) -> float | None:
-        """Seconds that the drawing is likely to take, the wait aside. None before the first job is done."""
-        return None if self._pace is None else self._pace * cost(request)
+        """Seconds that the drawing is likely to take, the wait aside. None before the first job of all is done."""
+        return self._pace.seconds([cost(request)])
 
     def family(self, model: str = "") -> str:
         """The family of a base model ("": the default one), or "" while no worker has held it."""
@@ -295,8 +315,7 @@ class Runner:
             case JobState.RUNNING if lost:
                 await self._retry(job)
             case JobState.RUNNING:
-                if await self._jobs.requeue(job.id, job.attempt, lost=False):
-                    self._enqueue(job)
+                await self._requeue(job)
             case JobState.RENDERED | JobState.POSTING:
                 self._spawn(job.id, self._outbox.post(job.id))
             case _:
@@ -314,12 +333,38 @@ class Runner:
             self._scheduler.add(self._as_waiting(job))
         self._wake.set()
 
+    # tidying
+
+    async def tidy(self) -> None:
+        """Who waited too long has that as an end, and what runs in nothing but its row is in line again."""
+        try:
+            await self._expire()
+            for job in await self._jobs.running():
+                if job.id not in self._runs and job.id not in self._tasks.values():
+                    log.warning("no worker has job %s, which should be running; it is queued again", job.id)
+                    self._spawn(job.id, self._requeue(job))
+        except StorageError as fault:
+            log.warning("jobs are not looked after now: %s", fault)
+
+    async def _expire(self) -> None:
+        if self._longest_wait is None:
+            return
+        for job in await self._jobs.overdue(self._longest_wait):
+            if await self._jobs.expired(job.id, EXPIRED):
+                self._scheduler.drop(job.id)
+                self._spawn(job.id, self._close(job.id, None))
+
+    async def _keep_tidy(self) -> None:
+        while True:
+            await asyncio.sleep(TIDY_EVERY)
+            await self.tidy()
+
     # running
 
     async def _serve(self) -> None:
         """Gives jobs to workers whenever there may be both."""
         while not self._closing:
-            picked = None if self._held or self.pause else self._scheduler.pick(self._fleet.workers())
+            picked = None if self._held or self.pause else self._scheduler.pick(self._open_workers())
             if picked is not None:
                 await asyncio.wait({self._spawn(picked[0].job, self._assign(*picked))})
                 continue
@@ -329,6 +374,11 @@ class Runner:
                 await asyncio.wait_for(self._wake.wait(), limit)
             except TimeoutError:
                 log.debug("%d jobs wait for a worker", len(self._scheduler))
+
+    def _open_workers(self) -> dict[WorkerId, WorkerView]:
+        """Those that may get a further job: none comes beside one that is to be alone."""
+        taken = {run.worker for run in self._runs.values() if run.waiting.alone}
+        return {worker: view for worker, view in self._fleet.workers().items() if worker not in taken}
 
     async def _assign(self, waiting: Waiting, worker: WorkerId) -> None:
         """The job runs on the worker, unless it was cancelled meanwhile, or may not be drawn any more."""
@@ -389,7 +439,7 @@ class Runner:
         match event:
             case Done(result=result):
                 self._breather.well()
-                self._learn(run.waiting.cost, result.seconds)
+                self._pace.learn(run.waiting.cost, result.seconds)
                 if await self._rendered(job, result):
                     self._keep(self._suspicion.drawn(result.conduct))
                     await _shown(run)
@@ -399,7 +449,9 @@ class Runner:
                 await self._fail(job, event.sentence, run)
                 await self._suspicion.failed(job, event.conduct)
             case Dropped() | Lost() if self._closing:
-                await self._jobs.requeue(job.id, job.attempt, lost=False)
+                await self._requeue(job)
+            case Lost(begun=False):
+                await self._requeue(job)
             case Dropped():
                 if await self._jobs.cancelled(job.id, CANCELLED):
                     await self._close(job.id, run)
@@ -425,11 +477,19 @@ class Runner:
             self._breather.broke(job.id)
 
     async def _retry(self, job: Job, run: _Run | None = None) -> None:
-        """The job whose attempt was lost is queued again, or failed when that happened before."""
-        if await self._jobs.losses(job.id) >= MAX_LOSSES:
+        """The job whose attempt was lost is queued again, or failed when that happened before.
+
+        Who was lost before is drawn alone (`_as_waiting`), so what was lost with others by chance is not failed for it.
+        """
+        if job.losses >= MAX_LOSSES:
             await self._fail(job, INTERRUPTED, run)
             await self._suspicion.lost(job)
         elif await self._jobs.requeue(job.id, job.attempt, lost=True):
+            self._enqueue(replace(job, losses=job.losses + 1))
+
+    async def _requeue(self, job: Job) -> None:
+        """The job whose attempt is over without its doing is queued again."""
+        if await self._jobs.requeue(job.id, job.attempt, lost=False):
             self._enqueue(job)
 
     async def _fail(self, job: Job, sentence: str, run: _Run | None) -> None:
@@ -445,35 +505,30 @@ class Runner:
             self._families[worker.holds.model] = worker.holds.family
 
     def _seconds(self, ahead: Iterable[Waiting]) -> float | None:
-        """Until these and what runs are likely done. None before the first job is."""
-        if self._pace is None:
-            return None
-        costs = [waiting.cost for waiting in (*ahead, *(run.waiting for run in self._runs.values()))]
+        """Until these and what runs are likely done. None before the first job of all is."""
+        seconds = self._pace.seconds(one.cost for one in (*ahead, *(run.waiting for run in self._runs.values())))
         slots = sum(worker.slots for worker in self._fleet.workers().values())
-        return self.pause + self._pace * sum(costs) / max(1, slots)
+        return None if seconds is None else self.pause + seconds / max(1, slots)
 
     def _as_waiting(self, job: Job) -> Waiting:
         request = job.request
         adapters = frozenset(use.sha256 or use.name for use in request.adapters)
-        return Waiting(job.id, job.order.who.member_id, cost(request), request.model or self._model, adapters)
-
-    def _learn(self, cost: float, seconds: float) -> None:
-        pace = seconds / cost
-        self._pace = pace if self._pace is None else 0.7 * self._pace + 0.3 * pace
+        model, alone = request.model or self._model, job.losses > 0
+        return Waiting(job.id, job.order.who.member_id, cost(request), model, adapters, alone)
 
     # tasks
 
     def _spawn(self, job_id: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        return self._keep(self._guarded(job_id, work))
+        return self._keep(self._guarded(job_id, work), job_id)
 
-    def _keep(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _keep(self, work: Coroutine[Any, Any, None], job_id: str = "") -> asyncio.Task[None]:
         task = asyncio.create_task(work)
-        self._tasks.add(task)
+        self._tasks[task] = job_id
         task.add_done_callback(self._forget)
         return task
 
     def _forget(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
+        self._tasks.pop(task, None)
         if not task.cancelled() and task.exception() is not None:
             log.error("work on a job ended in an error", exc_info=task.exception())
 
@@ -488,8 +543,20 @@ class Runner:
         except Exception:
             log.exception("job %s is given up", job_id)
             self._runs.pop(job_id, None)
-            if await self._jobs.failed(job_id, None, DEFECT) or await self._jobs.dead(job_id, DEFECT):
-                await self._outbox.close(job_id)
+            await self._give_up(job_id)
+
+    async def _give_up(self, job_id: str) -> None:
+        """The job has ended in a defect, as soon as that can be written down, and its member has seen it."""
+        while not self._closing:
+            try:
+                ended = await self._jobs.failed(job_id, None, DEFECT) or await self._jobs.dead(job_id, DEFECT)
+            except StorageError as fault:
+                log.warning("that job %s is given up waits to be written down: %s", job_id, fault)
+                await asyncio.sleep(SECOND_TRY)
+            else:
+                if ended:
+                    self._spawn(job_id, self._outbox.close(job_id))
+                return
 
 
 async def _shown(run: _Run | None) -> None:

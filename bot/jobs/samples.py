@@ -81,8 +81,7 @@ class Samples:
         try:
             await self._gate.admit(request, (entry,), owner)
             result = await self._draws.draw(request)
-            unseen = Preview("", mature=False)
-            pictures = [await asyncio.to_thread(redraw, picture.png, unseen) for picture in result.pictures]
+            pictures = [await asyncio.to_thread(redraw, one.png, Preview("", one.flagged)) for one in result.pictures]
         except StorageError:
             raise
         except (EngineError, ImportRefused, OrderError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .bars import NotBarred
 from .browsing import Change, Details, Gallery, Sample, Show, Wish
 from .content import Content, SettingsOf
 from .desk import Line, Orders
@@ -30,7 +31,7 @@ from .gate import Gate, Rule
 from .governing import Allowed, SettingsChange, SettingsDesk
 from .judging import Judging
 from .models import BaseModel, Models
-from .moderation import Moderation, NotBarred
+from .moderation import Moderation
 from .oversight import AuditPage, Oversight, Overview
 from .privacy import Export, Privacy
 from .replay import Replay

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import secrets
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine import (
+    MAX_SEED,
     AdapterError,
     AdapterMismatch,
     AdapterNotFound,
     AdapterUse,
     BadRequest,
     EngineError,
-    Grid,
     Request,
+    Wildcards,
     left_out,
+    left_to_chance,
+    seeded,
+    unfolded,
     untagged,
 )
 
@@ -34,8 +41,9 @@ _UNWEIGHTED = re.compile(r"<(lora|lyco):([^:>]+)>", re.IGNORECASE)
 class Adapters:
     """Finds for a person what that person sees; whatever else there is reads as missing."""
 
-    def __init__(self, catalog: Catalog) -> None:
+    def __init__(self, catalog: Catalog, wildcards: Sequence[Path] = ()) -> None:
         self._catalog = catalog
+        self._wildcards = tuple(wildcards)
 
     async def offered(self, who: Who, needle: str, family: str | None, limit: int) -> tuple[CatalogEntry, ...]:
         """What fits the family (None: any) and answers to `needle`, the best answers first. Adapters that are not for
@@ -77,46 +85,78 @@ class Adapters:
         """The request with every adapter found in the catalog and made for `family`, and their entries, all of which
         this person may have drawn here; with the trigger words of those that are named anew.
 
-        What only a tag of the prompt asks for and cannot be used is left out, with a note. `cells` is how many cells a
-        grid may have.
+        What only a tag asks for and cannot be used is left out, with a note. Tags stay in a prompt that leaves them to
+        chance, whose seed is drawn here, and in one of which a grid replaces words: what they may come to name in any
+        picture is `known`. `cells` is how many cells a grid may have.
         """
-        listed = len(request.adapters)
-        request = untagged(replace(request, prompt=await self.weighted(request.prompt, who)))
+        grid, listed = request.grid, len(request.adapters)
+        if grid is not None and len(grid) > cells:
+            raise BadRequest(f"This grid has {len(grid)} cells; {cells} is the most here.")
+        request = replace(request, prompt=await self.weighted(request.prompt, who), known=())
+        chance = left_to_chance(request.prompt)
+        if chance:
+            request = seeded(request, lambda: secrets.randbelow(MAX_SEED + 1))
+        kept = chance or (grid is not None and grid.rewords)
         mix: dict[str, AdapterUse] = {}
         refused: list[tuple[AdapterUse, EngineError]] = []
         entries: list[CatalogEntry] = []
         words: list[str] = []
-        for place, use in enumerate(request.adapters):
+        asked = request if chance else untagged(replace(request, grid=None) if kept else request)
+        for place, use in enumerate(asked.adapters):
+            stays = kept and place >= listed  # and is met again among those that the pictures name
             try:
-                entry = await self._entry(use, who)
-                await self._require_fit(entry, family, who)
-                _add(mix, replace(use, name=entry.public_name, sha256=entry.info.sha256))
-                entries.append(entry)
+                entry = await self._fitting(use, who, family)
                 words += () if use.sha256 or use.weight == 0 else entry.words
+                if not stays:
+                    _add(mix, replace(use, name=entry.public_name, sha256=entry.info.sha256))
+                    entries.append(entry)
             except (AdapterError, BadRequest) as error:
                 if place < listed:
                     raise
-                refused.append((use, error))
-        if request.grid is not None:
-            grid, more = await self._resolved_grid(request, request.grid, who, family, cells)
-            request, entries = replace(request, grid=grid), [*entries, *more]
-        request = replace(request, prompt=with_words(request.prompt, words), adapters=tuple(mix.values()))
-        return left_out(request, refused), tuple(entries)
+                refused += [] if stays else [(use, error)]
+        request = replace(request if kept else asked, adapters=tuple(mix.values()))
+        request = replace(request, prompt=with_words(request.prompt, words))
+        request, more = await self._knowing(request, asked.adapters, who, family, refused)
+        if not kept:  # tags would go on naming them as they were written
+            request = _called(request, more)
+        return left_out(request, refused), (*entries, *more)
 
-    async def _resolved_grid(
-        self, request: Request, grid: Grid, who: Who, family: str, cells: int
-    ) -> tuple[Grid, list[CatalogEntry]]:
-        """The grid with the adapters that its axes name, found like the others, and their entries."""
-        if len(grid) > cells:
-            raise BadRequest(f"This grid has {len(grid)} cells; {cells} is the most here.")
-        known = {use.name.casefold(): use for use in (*request.adapters, *grid.adapters)}
-        entries = [await self._entry(known.get(name.casefold(), AdapterUse(name)), who) for name in grid.names]
-        for entry in entries:
-            await self._require_fit(entry, family, who)
-        uses = tuple(
-            AdapterUse(name, sha256=entry.info.sha256) for name, entry in zip(grid.names, entries, strict=True)
-        )
-        return replace(grid, adapters=uses), entries
+    async def _knowing(
+        self,
+        request: Request,
+        mix: Sequence[AdapterUse],
+        who: Who,
+        family: str,
+        refused: list[tuple[AdapterUse, EngineError]],
+    ) -> tuple[Request, list[CatalogEntry]]:
+        """The request with the files that the axes of its grid and the tags of its pictures name, and their entries.
+
+        Raises for a name on an axis that cannot be used; a tag like that joins the `refused`.
+        """
+        grid, given = request.grid, {use.name.casefold(): use for use in mix}
+        axes = () if grid is None else grid.names
+        named = {name.casefold(): given.get(name.casefold(), AdapterUse(name)) for name in axes}
+        strict = frozenset(named)
+        for use in await asyncio.to_thread(_tagged, request, Wildcards(self._wildcards)):
+            named.setdefault(use.name.casefold(), use)
+        known: list[AdapterUse] = []
+        entries: list[CatalogEntry] = []
+        for name, use in named.items():
+            try:
+                entry = await self._fitting(use, who, family)
+                known.append(AdapterUse(use.name, use.weight, sha256=entry.info.sha256))
+                entries.append(entry)
+            except (AdapterError, BadRequest) as error:
+                if name in strict:
+                    raise
+                refused.append((use, error))
+        return replace(request, known=tuple(known)), entries
+
+    async def _fitting(self, use: AdapterUse, who: Who, family: str) -> CatalogEntry:
+        """The entry that the use means, which the base model can take. Raises AdapterNotFound, AdapterMismatch."""
+        entry = await self._entry(use, who)
+        await self._require_fit(entry, family, who)
+        return entry
 
     async def _entry(self, use: AdapterUse, who: Who) -> CatalogEntry:
         """By content where the hash is known, so that an old job draws with the file it drew with."""
@@ -142,6 +182,24 @@ class Adapters:
         names = [entry.name for entry in like]
         hint = f" Did you mean {' or '.join(names)}?" if names else " /lora list shows the ones you can use."
         raise AdapterNotFound(f"There is no adapter called {name[:_SHOWN]!r} here.{hint}")
+
+
+def _called(request: Request, known: Sequence[CatalogEntry]) -> Request:
+    """The request with the adapters on its axes called as its mix calls them, and so that others may read it."""
+    if request.grid is None:
+        return request
+    pairs = tuple(zip(request.known, known, strict=True))
+    grid = request.grid.naming({use.name.casefold(): entry.public_name for use, entry in pairs})
+    uses = {entry.public_name: replace(use, name=entry.public_name) for use, entry in pairs}
+    return replace(request, grid=grid, known=tuple(uses.values()))
+
+
+def _tagged(request: Request, wildcards: Wildcards) -> list[AdapterUse]:
+    """What tags that are still in the prompt ask for, in any of its pictures."""
+    if "<" not in request.prompt and not left_to_chance(request.prompt):
+        return []
+    pictures = unfolded(seeded(request, lambda: 0), wildcards)
+    return [use for one in pictures for use in one.adapters if not use.sha256]
 
 
 def with_words(prompt: str, words: Sequence[str]) -> str:

@@ -43,13 +43,15 @@ _COMMERCIAL = {
 class Offer:
     """What a card of /lora add is about; nothing of it is kept yet. Texts of the source are untrusted.
 
-    `source` is as `spell_source` spells it, or "" for an upload, which is at `upload`, Discord's address. `name` is the
+    `source` is as `spell_source` spells it, or "" for an upload, which is at `upload`, Discord's address, or
+    waits as `dropped` since the drop page brought it. `name` is the
     wanted one, "" for one that is made of `proposed`. `size` in bytes. `sha256` is what the file must have, where it is
     known. `here` names an entry that the member sees and that has the same file or tensors. `scans` by scanner.
     """
 
     source: str = ""
     upload: str = ""
+    dropped: str = ""
     file_name: str = ""
     name: str = ""
     proposed: str = ""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from engine import AdapterUse, ImageUnreadable, Reading, Request
@@ -14,6 +16,7 @@ from .door import Door
 from .errors import CellUnknown, Closing, JobUnknown, NotInMix, StorageError, StorageFull, TooLate
 from .gate import Gate
 from .governing import SettingsDesk
+from .models import Models
 from .replay import Replay, replay
 from .rights import Right, right_of
 from .shown import shown_to
@@ -45,7 +48,9 @@ class Line(Protocol):
 
 
 class Orders:
-    """Every method is one thing a member can ask for. `cells` is how many cells a grid may have."""
+    """Every method is one thing a member can ask for. `cells` is how many cells a grid may have; `wildcards` are the
+    folders of which a prompt may take lines.
+    """
 
     def __init__(
         self,
@@ -54,15 +59,18 @@ class Orders:
         bounds: Bounds | None = None,
         *,
         cells: int = 36,
+        wildcards: Sequence[Path] = (),
         gate: Gate | None = None,
         settings: SettingsDesk | None = None,
+        models: Models | None = None,
     ) -> None:
         self._store = store
         self._gate = gate or Gate(store)
-        self._adapters = Adapters(store.catalog)
+        self._adapters = Adapters(store.catalog, wildcards)
         self._line = line
         self._bounds = bounds or Bounds()
         self._settings = settings
+        self._models = models
         self._door = Door(self._bounds)
         self._cells = cells
         self._closed = ""  # why nothing new is taken
@@ -119,7 +127,9 @@ class Orders:
         grid = job.request.grid
         if grid is None or not 0 <= place < len(grid):
             raise CellUnknown("This sheet has no such cell.")
-        return await self.imagine(press.order(grid.cells(job.request)[place], job.id))
+        request = grid.cells(job.request)[place]
+        found = tuple(use for use in request.adapters if use.sha256)  # the sheet was drawn without the others
+        return await self.imagine(press.order(replace(request, adapters=found), job.id))
 
     async def again(
         self, job_id: str, press: Press, *, vary: bool = False, weights: Mapping[str, float] | None = None
@@ -132,7 +142,7 @@ class Orders:
 
     async def replay(self, reading: Reading, who: Who, models: Collection[str], vaes: Collection[str]) -> Replay:
         """What this person can make here of a picture's metadata. `models` and `vaes` are the names there are."""
-        return await replay(reading, who, self._store.catalog, self._line.family, models, vaes)
+        return await replay(reading, who, self._store.catalog, partial(self.family, who), models, vaes)
 
     async def acked(self, job_id: str, channel_id: int, message_id: int | None) -> None:
         """The member was answered with this message, which the result will replace, and the job is in line."""
@@ -198,9 +208,15 @@ class Orders:
         """That adapter at this weight, or at the one that its owner has chosen. Raises AdapterNotFound."""
         return await self._adapters.use(who, name, weight)
 
-    def family(self, model: str = "") -> str:
-        """The family of a base model ("": the default one), or "" while it is unknown."""
-        return self._line.family(model)
+    async def family(self, who: Who, model: str = "") -> str:
+        """The family of a base model ("": what this person draws with here), or "" while it is unknown."""
+        model = model or await self._model_of(who)
+        known = "" if self._models is None else await self._models.family(model)
+        return known or self._line.family(model)
+
+    async def _model_of(self, who: Who) -> str:
+        """The base model that is drawn with where an order names none; "": the configuration's."""
+        return "" if self._settings is None else (await self._settings.of(who)).model or ""
 
     async def _left(self, who: Who) -> float | None:
         """Seconds of drawing that this person may still order today; None without limit."""
@@ -225,9 +241,9 @@ class Orders:
 
     async def _resolved(self, request: Request, who: Who) -> tuple[Request, tuple[CatalogEntry, ...]]:
         """The request as it would be drawn, and the entries of its adapters, admitted by every rule."""
-        if not request.model and self._settings is not None:
-            request = replace(request, model=(await self._settings.of(who)).model or "")
-        family = self._line.family(request.model)
+        if not request.model:
+            request = replace(request, model=await self._model_of(who))
+        family = await self.family(who, request.model)
         request, entries = await self._adapters.resolved(request, who, family, self._cells)
         await self._gate.admit(request, entries, who)
         return request, entries
@@ -249,7 +265,7 @@ def _require_image(request: Request) -> None:
 
 def _advice(request: Request, entry: CatalogEntry) -> str:
     """Where the owner of an adapter recommends other weights than the one that it is drawn at."""
-    weights = [use.weight for use in request.adapters if use.sha256 == entry.info.sha256]
+    weights = [use.weight for use in request.named if use.sha256 == entry.info.sha256]
     return entry.advice(weights[0]) if weights else ""
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from engine import AdapterError, AdapterUse, Request
 
+from .bars import NotBarred
 from .content import Content
 from .errors import OrderError, StorageError
 from .values import CatalogEntry, Job, Who
@@ -25,12 +26,15 @@ class Rule(Protocol):
 
 
 class Gate:
-    """Every rule has to let a request pass; the first that does not says why."""
+    """Every rule has to let a request pass; the first that does not says why. Those about what is shown are always
+    among them: what is not for everybody, and what is banned.
+    """
 
     def __init__(self, store: Store, rules: Iterable[Rule] = (), *, content: Content | None = None) -> None:
         self._catalog = store.catalog
         self.content = content or Content()
-        self._rules: tuple[Rule, ...] = (self.content, *rules)
+        self._bar = NotBarred(store)
+        self._rules: tuple[Rule, ...] = (self.content, self._bar, *rules)
 
     async def admit(self, request: Request, entries: Sequence[CatalogEntry], who: Who) -> None:
         """Returns for a request that may be drawn with these entries. Raises OrderError or AdapterError."""
@@ -59,15 +63,16 @@ class Gate:
     async def withheld(self, job: Job, who: Who, *, drawn: bool = False) -> str:
         """Why the pictures of a job may not be shown to its member in the place `who` is in now; "" where they may.
 
-        `drawn`: they are shown for the first time. Raises StorageError.
+        `drawn`: they are shown for the first time. That its owner took an adapter back meanwhile, by removing it or by
+        keeping it for themselves, is no reason: it was ordered while it was there, and what comes after is refused. A
+        ban is about the pictures too. Raises StorageError.
         """
-        if not job.mature:
-            return ""
+        barred = await self._bar.withheld(job.request, who)
+        if barred or not job.mature:
+            return barred
         entries = [entry for _, entry in await self._found(job, who) if entry is not None]
         return await self.content.objection(entries, who, drawn=drawn)
 
     async def _found(self, job: Job, who: Who) -> list[tuple[AdapterUse, CatalogEntry | None]]:
         """Every adapter that the job asks for, and its entry as this person sees it."""
-        grid = job.request.grid
-        uses = (*job.request.adapters, *(grid.adapters if grid is not None else ()))
-        return [(use, await self._catalog.find_file(who, use.sha256)) for use in uses]
+        return [(use, await self._catalog.find_file(who, use.sha256)) for use in job.request.named]

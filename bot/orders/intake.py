@@ -11,6 +11,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from engine import BadRequest
+
 from ..importing import (
     AtSource,
     Dropped,
@@ -23,6 +25,7 @@ from ..importing import (
     TooSlow,
     Unchanged,
     Unknown,
+    megabytes,
     parse_source,
 )
 from .additions import (
@@ -39,6 +42,7 @@ from .errors import Forbidden, OrderError, QueueFull, Stopped, TooLate
 from .rights import require_command
 from .shelf import read_name
 from .values import Allotment, CatalogEntry, Who
+from .waiting import Waiting, gone
 
 if TYPE_CHECKING:
     from ..store import Store
@@ -46,7 +50,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 COMMAND = "lora add"
-KIND, WHICH = "add", "add which"  # of questions
+KIND, WHICH, DROP = "add", "add which", "add dropped"  # of questions
 RESERVE = 512 << 20  # bytes that stay free on the disk
 UPLOAD = 15 * 60.0  # seconds that a file from Discord may take
 CHECK_EVERY = timedelta(days=1)
@@ -77,6 +81,7 @@ class Intake:
     ) -> None:
         self._store = store
         self._importer = importer
+        self._waiting = Waiting(importer)
         self._sent = sent
         self._allotment = allotment or Allotment()
         self._banned = banned
@@ -110,10 +115,36 @@ class Intake:
         name = await self._admitted(who, name, visibility)
         await self._require_room(who, size)
         async with self._received(address, file_name, size) as fetched:
-            info = fetched.info
-            await self._refuse_banned((info.sha256, info.tensor_sha256), who)
-            here = await self._store.intake.seen(who, info.sha256, info.tensor_sha256)
-            return await self._completed(offer_of_upload(fetched, address, name, visibility), who, here)
+            return await self._offered(fetched, who, offer_of_upload(fetched, address, name, visibility))
+
+    async def invite(self, who: Who, *, name: str = "", visibility: str = PRIVATE) -> str:
+        """The drop page may bring one file of this member's, to be called and seen so; gives the number by which its
+        link and `arrived` know it. Raises OrderError, NoRoom.
+        """
+        name = await self._admitted(who, name, visibility)
+        await self._require_room(who, 0)
+        return await self._store.questions.ask(who, DROP, {"name": name, "visibility": visibility})
+
+    async def receive(self, dropped: Dropped) -> str:
+        """What came by the drop page waits for a yes of its member; gives the sentence that the page shows."""
+        who, info = Who(dropped.member_id, "", dropped.guild_id, 0), dropped.fetched.info
+        try:
+            await self._put_by(dropped, who)
+        except OrderError as error:
+            raise SourceUnusable(str(error)) from error
+        facts = ", ".join(filter(None, (info.format, info.family, megabytes(info.size))))
+        return f"{info.title or info.name} is here ({facts}) and waits for an hour. Now press “It is sent” in Discord."
+
+    async def arrived(self, who: Who, number: str) -> Offer:
+        """The file that the drop page brought for this number. Raises TooLate, and BadRequest while there is none."""
+        value = await self._store.questions.look(who, DROP, number)
+        if value is None:
+            raise _too_late()
+        if "offer" not in value:
+            raise BadRequest("Nothing has come by this link yet. Open the page, send the file, and press again.")
+        if not self._waiting.holds(who.member_id, number):
+            raise gone()
+        return Offer.from_json(value["offer"])
 
     async def ask(self, who: Who, offer: Offer) -> str:
         """The offer waits for a yes of this member, in this server; gives the number of the question."""
@@ -137,6 +168,12 @@ class Intake:
         if value is None:
             raise _too_late()
         return Offer.from_json(value)
+
+    async def decline(self, who: Who, number: str) -> None:
+        """The offer that waited does no more, and a file that waited with it is gone. Raises what `answer` does."""
+        offer = await self.answer(who, number)
+        if offer.dropped:
+            await self._waiting.let_go(who.member_id, offer.dropped)
 
     async def ask_which(self, who: Who, named: Mapping[str, str], visibility: str) -> str:
         """Adapters that a picture names, by their hash, wait to be looked up, one or all of them."""
@@ -176,17 +213,6 @@ class Intake:
             return False
         return work.cancel()
 
-    async def keep_dropped(self, dropped: Dropped) -> str:
-        """What came by the drop page is its member's own; gives the sentence that the page shows."""
-        who = Who(dropped.member_id, "", dropped.guild_id, 0)
-        try:
-            added = await self._keep(dropped.fetched, who, PRIVATE)
-        except OrderError as error:
-            raise SourceUnusable(str(error)) from error
-        if not added.new:
-            return f"You have this file already: it is called {added.entry.name}."
-        return f"{added.entry.name} is yours now, and only you see it. /lora share shows it to others."
-
     async def keep_watched(self, fetched: Fetched) -> None:
         """What lay in the watch folder is everyone's and nobody's own."""
         try:
@@ -221,8 +247,12 @@ class Intake:
             work.cancel()
         await asyncio.gather(*works, return_exceptions=True)
         await asyncio.sleep(0)  # whoever waits for them hears of it
+        await self._waiting.aclose()
 
     async def _bring(self, who: Who, offer: Offer, on_progress: OnProgress | None) -> Added:
+        if offer.dropped:
+            async with self._waiting.taking(who.member_id, offer.dropped) as fetched:
+                return await self._keep_offered(fetched, who, offer)
         if not offer.source:
             async with self._received(offer.upload, offer.file_name, offer.size or 0, on_progress) as fetched:
                 return await self._keep_offered(fetched, who, offer)
@@ -259,6 +289,26 @@ class Intake:
                 raise TooSlow(f"Discord took longer than {UPLOAD / 60:g} minutes to give the file.") from None
             await arrival.finish()
             yield await self._importer.from_upload(arrival.path, file_name)
+
+    async def _offered(self, fetched: Fetched, who: Who, offer: Offer) -> Offer:
+        """The offer of a file that was sent. Raises Forbidden for one that may not be kept here."""
+        info = fetched.info
+        await self._refuse_banned((info.sha256, info.tensor_sha256), who)
+        here = await self._store.intake.seen(who, info.sha256, info.tensor_sha256)
+        return await self._completed(offer, who, here)
+
+    async def _put_by(self, dropped: Dropped, who: Who) -> None:
+        """The file waits, and its question knows what it is. Raises OrderError."""
+        key = dropped.key
+        asked = await self._store.questions.look(who, DROP, key)
+        if asked is None:
+            raise _too_late()
+        offer = offer_of_upload(dropped.fetched, "", asked["name"], asked["visibility"])
+        offer = replace(await self._offered(dropped.fetched, who, offer), dropped=key)
+        await self._waiting.put(who.member_id, key, dropped.fetched)
+        if not await self._store.questions.amend(who, DROP, key, {**asked, "offer": offer.to_json()}):
+            await self._waiting.let_go(who.member_id, key)
+            raise _too_late()
 
     async def _completed(self, offer: Offer, who: Who, here: CatalogEntry | None = None) -> Offer:
         """The offer with the name that it would get, and the entry that has its tensors already."""

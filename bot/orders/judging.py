@@ -120,9 +120,7 @@ def _words(text: str) -> str:
 
 
 def _uses(request: Request, sha256: str) -> bool:
-    grid = request.grid
-    uses = (*request.adapters, *(grid.adapters if grid is not None else ()))
-    return any(use.sha256 == sha256 for use in uses)
+    return any(use.sha256 == sha256 for use in request.named)
 
 
 def _shows(job: Job, entry: CatalogEntry) -> bool:

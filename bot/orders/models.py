@@ -106,18 +106,20 @@ class Models:
             for worker in self._fleet.workers():
                 await self._fleet.remove_model(worker, name)
 
-    async def _model(self, name: str, settings: Settings) -> BaseModel:
-        allowed = settings.models is None or name in settings.models
-        family = await self._family(name)
-        return BaseModel(name, family, allowed, default=name == settings.model, added=name in self._added)
-
-    async def _family(self, name: str) -> str:
-        """As far as the files here tell, which are looked at once."""
-        if name not in self._families:
-            source = self._added.get(name) or self._config.source_of(name) or ""
+    async def family(self, name: str = "") -> str:
+        """The family of a base model ("": the configuration's default), as far as the files here tell, which are looked
+        at once; "" while it is unknown.
+        """
+        name = name or self._config.model
+        source = self._added.get(name) or self._config.source_of(name)
+        if name not in self._families and source:
             try:
                 self._families[name] = await asyncio.to_thread(family_of_model, source, online=False)
             except EngineError as error:  # an id that was not fetched yet, or a file that is away for now
-                log.info("what the base model %s is, is not known: %s", name, error)
-                return ""
-        return self._families[name]
+                log.debug("what the base model %s is, is not known: %s", name, error)
+        return self._families.get(name, "")
+
+    async def _model(self, name: str, settings: Settings) -> BaseModel:
+        allowed = settings.models is None or name in settings.models
+        family = await self.family(name)
+        return BaseModel(name, family, allowed, default=name == settings.model, added=name in self._added)

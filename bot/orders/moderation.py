@@ -6,14 +6,14 @@ Each method sees for itself that the person may, whatever command or button led 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from engine import AdapterNotFound, Request, hash_digits
+from engine import AdapterNotFound, hash_digits
 
+from .bars import NotBarred
 from .desk import Line, Orders
-from .errors import Barred, Forbidden, ReportUnknown, TooLate
+from .errors import Forbidden, ReportUnknown, TooLate
 from .rights import Right, require
 from .values import CatalogEntry, Job, Who
 from .verdicts import Ban, Outcome, Reason, Report, Turn
@@ -34,29 +34,6 @@ class Decision:
     report: Report
     outcome: Outcome
     job: Job | None = None
-
-
-class NotBarred:
-    """A Rule of the Gate: what is banned here or everywhere, or in quarantine, is not drawn with."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store.judging
-
-    async def __call__(self, request: Request, entries: Sequence[CatalogEntry], who: Who) -> None:
-        """Raises Barred for the first of the entries that may not be used here."""
-        for entry in entries:
-            if sentence := await self.objection(who, entry):
-                raise Barred(sentence)
-
-    async def objection(self, who: Who, entry: CatalogEntry) -> str:
-        """Why nobody may draw with the adapter here, as a sentence; "" where one may."""
-        reason = await self._store.banned((entry.info.sha256, entry.info.tensor_sha256), who.guild_id)
-        if reason is not None:
-            return f"{entry.name} was taken down here because {reason}."
-        reason = await self._store.quarantined(entry.info.sha256)
-        if reason is not None:
-            return f"{entry.name} is in quarantine until the people who run this bot release it: {reason}."
-        return ""
 
 
 class Moderation:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -43,7 +43,7 @@ class Replay:
 
     @property
     def infotext(self) -> str:
-        """The request as a text, from which it can be read again."""
+        """The request as a text, from which it can be read again; no model's hash, since no model has drawn it."""
         hashes = {found.entry.name: found.entry.info.tensor_sha256 for found in self.found}
         return write_infotext(self.request, self.request.seed, self.request.model, hashes)
 
@@ -52,17 +52,18 @@ async def replay(
     reading: Reading,
     who: Who,
     catalog: Catalog,
-    family: Callable[[str], str],
+    family: Callable[[str], Awaitable[str]],
     models: Collection[str],
     vaes: Collection[str],
 ) -> Replay:
     """The reading as an order that can be drawn here. An adapter is found by its content first, then by its name.
 
-    `family` tells what a base model is; `models` and `vaes` are the names there are.
+    `family` tells what a base model is ("": the usual one); `models` and `vaes` are the names there are.
     """
     notes = list(reading.notes)
     model = _here(reading.request.model, models, "base model", notes)
     vae = _here(reading.request.vae, vaes, "VAE", notes)
+    drawn_by = await family(model)
     found: list[Found] = []
     missing: list[tuple[str, str]] = []
     for use in reading.request.adapters:
@@ -73,7 +74,7 @@ async def replay(
             continue
         if not one.same and _tells(digest):
             notes.append(f"{one.entry.name} is another file here than in the picture: only its name is the same.")
-        made_for, drawn_by = one.entry.info.family, family(model)
+        made_for = one.entry.info.family
         if made_for and drawn_by and made_for != drawn_by:
             notes.append(f"{one.entry.name} was made for {made_for} and is left out: this base model is {drawn_by}.")
         else:

@@ -193,6 +193,7 @@ class Job:
     channel_id: int | None = None  # where message_id is
     mature: bool = False  # not fit for everybody, by its words, its adapters, or the safety checker
     credits: tuple[Credit, ...] = ()  # of the adapters that it draws with
+    losses: int = 0  # how often a worker, or the whole bot, went away with it
 
     @property
     def request(self) -> Request:

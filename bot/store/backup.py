@@ -20,12 +20,13 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
 from .errors import BackupUnusable
-from .integrity import check
+from .integrity import UNPACKED, check
+from .lock import LOCK, locked
+from .tombstones import FILE as TOMBSTONES
 
 DATABASE, MANIFEST = "loraloom.db", "MANIFEST.json"
 FOLDERS = ("adapters", "pictures", "previews")
 FORMAT = 1
-KEPT = ("loraloom.lock", "forgotten.txt")  # of the folder that a restore replaces
 
 
 def back_up(data: Path, target: Path) -> int:
@@ -54,32 +55,57 @@ def back_up(data: Path, target: Path) -> int:
 def restore(source: Path, data: Path, now: datetime | None = None) -> Path | None:
     """The data folder is what was backed up; what it was before is kept beside it, in the folder that this gives.
 
-    Everything is unpacked and checked first, so that a damaged backup changes nothing. Raises BackupUnusable.
+    Everything is unpacked and checked first, so that a damaged backup changes nothing. Nobody else has the folder
+    meanwhile: it stays where it is, with its lock. Raises BackupUnusable, and FolderInUse while a bot runs in it.
     """
-    data.parent.mkdir(parents=True, exist_ok=True)
-    fresh = Path(tempfile.mkdtemp(dir=data.parent, prefix=f".{data.name}-restore-"))
+    with locked(data, "Stop that one first: a restore puts something else in the place of all that it works on."):
+        for left in data.glob(f"{UNPACKED}*"):  # by one that was killed
+            shutil.rmtree(left)
+        fresh = Path(tempfile.mkdtemp(dir=data, prefix=UNPACKED))
+        try:
+            _unpack(source, fresh)
+            check(fresh / DATABASE)
+            return _exchange(fresh, data, now or datetime.now(UTC))
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _exchange(fresh: Path, data: Path, now: datetime) -> Path | None:
+    """What is in `fresh` is in `data`, and what was there in the folder that this gives. Where it cannot be moved,
+    nothing is.
+
+    The database goes first and comes last: without it, no bot starts on the files of a restore that was cut short.
+    """
+    there = sorted((path for path in data.iterdir() if _is_replaced(path.name)), key=_not_database)
+    old = data.with_name(f"{data.name}.before-{now:%Y%m%d-%H%M%S}") if there else None
+    moved: list[tuple[Path, Path]] = []
     try:
-        _unpack(source, fresh)
-        check(fresh / DATABASE)
-        old = _set_aside(data, now or datetime.now(UTC))
-        for kept in [] if old is None else [old / name for name in KEPT]:
-            if kept.is_file():
-                shutil.copy2(kept, fresh / kept.name)
-        fresh.replace(data)
-        return old
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-
-
-def _set_aside(data: Path, now: datetime) -> Path | None:
-    if not data.exists():
-        return None
-    if not any(data.iterdir()):
-        data.rmdir()
-        return None
-    old = data.with_name(f"{data.name}.before-{now:%Y%m%d-%H%M%S}")
-    data.replace(old)
+        if old is not None:
+            old.mkdir()
+            for path in there:
+                moved.append((path, path.rename(old / path.name)))
+        for path in sorted(fresh.iterdir(), key=_not_database, reverse=True):
+            moved.append((path, path.rename(data / path.name)))
+    except OSError as error:
+        for was, is_now in reversed(moved):
+            is_now.rename(was)
+        if old is not None and old.is_dir() and not any(old.iterdir()):
+            old.rmdir()
+        raise BackupUnusable(f"What is in {data} cannot be moved to a folder beside it: {error}") from error
+    if old is not None and (data / TOMBSTONES).is_file():
+        shutil.copy2(data / TOMBSTONES, old)
     return old
+
+
+def _is_replaced(name: str) -> bool:
+    """Whether it is of what a backup holds, the database's journals and earlier copies among it. The lock is not, nor
+    who has asked to be forgotten, nor what somebody else keeps there.
+    """
+    return name in FOLDERS or (name.startswith("loraloom.") and name != LOCK)
+
+
+def _not_database(path: Path) -> bool:
+    return path.name != DATABASE
 
 
 def copy_database(source: Path, target: Path) -> None:

@@ -43,6 +43,15 @@ class Bans:
             found: str | None = await session.scalar(reason.order_by(BanRow.guild_id).limit(1))
             return found
 
+    async def banned_file(self, sha256: str, guild_id: int | None) -> str | None:
+        """As `banned`, of a file by its own hash alone; also of one that nobody has any more."""
+        tensors = select(FileRow.tensor_sha256).where(FileRow.sha256 == sha256)
+        meant = or_(BanRow.hash == sha256, BanRow.hash.in_(tensors))
+        reason = select(BanRow.reason).where(meant, _in_force(guild_id))
+        async with self._database.read() as session:
+            found: str | None = await session.scalar(reason.order_by(BanRow.guild_id).limit(1))
+            return found
+
     async def bans(self, guild_id: int) -> tuple[Ban, ...]:
         """The bans of that server, newest first; ANYWHERE: those that hold everywhere."""
         query = select(BanRow).where(BanRow.guild_id == guild_id).order_by(BanRow.created_at.desc(), BanRow.name)
@@ -76,10 +85,12 @@ class Bans:
             )
             return ban
 
-    async def quarantined(self, sha256: str) -> str | None:
-        """Why that file is not drawn with for now; None: it is."""
+    async def quarantined(self, sha256: str, *, by_hand: bool = False) -> str | None:
+        """Why that file is not drawn with for now; None: it is. `by_hand`: only where a person has said so."""
+        query = select(QuarantineRow.reason).where(QuarantineRow.sha256 == sha256)
+        if by_hand:
+            query = query.where(QuarantineRow.by_hand)
         async with self._database.read() as session:
-            query = select(QuarantineRow.reason).where(QuarantineRow.sha256 == sha256)
             found: str | None = await session.scalar(query)
             return found
 

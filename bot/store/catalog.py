@@ -132,13 +132,13 @@ class Catalog:
 
     async def samples(self, who: Who, entry: CatalogEntry, most: int) -> tuple[Sample, ...]:
         """Sample pictures of an entry: drawn here first, then its source's, then members'. Where not only adults are,
-        none that is not for everybody.
+        or a real person is shown, none that is not for everybody.
         """
         if entry.nsfw and not who.adult:
             return ()
         kind = case((SampleRow.kind == "drawn", 0), (SampleRow.kind == "source", 1), else_=2)
         query = select(SampleRow).where(SampleRow.entry_id == entry.id).order_by(kind, SampleRow.id)
-        if not who.adult:
+        if not who.adult or entry.real_person:
             query = query.where(SampleRow.mature.is_(False))
         async with self._database.read() as session:
             rows = await session.scalars(query.limit(most))
@@ -253,7 +253,8 @@ async def _drawn_with(session: AsyncSession) -> frozenset[str]:
     hashes: set[str] = set()
     for request in await session.scalars(select(JobRow.request).where(JobRow.state.in_(UNFINISHED))):
         grid = request.get("grid") or {}
-        hashes.update(use.get("sha256", "") for use in (*request["adapters"], *grid.get("adapters", ())))
+        named = (*request["adapters"], *request.get("known", ()), *grid.get("adapters", ()))  # a grid's: of old rows
+        hashes.update(use.get("sha256", "") for use in named)
     return frozenset(hashes)
 
 

@@ -16,8 +16,7 @@ async def credits_of(session: AsyncSession, request: Request, who: Who) -> tuple
     """One for each adapter of the request that there is something to say of. Of an entry that is no longer there the
     file's own words remain.
     """
-    grid = request.grid
-    uses = {use.sha256: use for use in (*(grid.adapters if grid else ()), *request.adapters) if use.sha256}
+    uses = {use.sha256: use for use in reversed(request.named) if use.sha256}
     if not uses:
         return ()
     entries: dict[str, list[CatalogEntry]] = {}

@@ -24,20 +24,23 @@ class Drawings:
         self._folder = folder
 
     async def keep(self, entry_id: int, pictures: Collection[PreviewPicture]) -> bool:
-        """The pictures are the entry's. False, and nothing is kept, when the entry is gone or has some already."""
-        files = [await self._folder.add(picture.webp) for picture in pictures]
-        kept = False
+        """The pictures are the entry's, but those not fit for everybody where it shows a real person: they are gone.
+
+        False, and nothing is kept, when the entry is gone or has some already.
+        """
+        files = [(await self._folder.add(picture.webp), picture) for picture in pictures]
+        kept: list[tuple[str, PreviewPicture]] = []
         try:
             async with self._database.write() as session:
                 drawn = exists().where(SampleRow.entry_id == EntryRow.id, SampleRow.kind == DRAWN)
-                undrawn = select(EntryRow.id).where(EntryRow.id == entry_id, ~drawn)
-                kept = await session.scalar(undrawn) is not None
-                if kept:
-                    session.add_all(sample_rows(entry_id, DRAWN, pictures, files))
+                entry = await session.scalar(select(EntryRow).where(EntryRow.id == entry_id, ~drawn))
+                if entry is not None:
+                    fit = [one for one in files if not (entry.real_person and one[1].mature)]
+                    session.add_all(sample_rows(entry_id, DRAWN, [one[1] for one in fit], [one[0] for one in fit]))
+            kept = fit if entry is not None else []
         finally:
-            if not kept:
-                await self._folder.remove(files)
-        return kept
+            await self._folder.remove([one[0] for one in files if one not in kept])
+        return entry is not None
 
     async def forget(self, entry_id: int) -> None:
         """Nothing is drawn of the entry, so it will be drawn again."""

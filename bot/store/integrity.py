@@ -13,14 +13,15 @@ from .legible import first_illegible
 from .migrate import MIGRATIONS
 
 HEADER = b"SQLite format 3\0"
+UNPACKED = ".restore-"  # begins the name of the folder in which a restore unpacks a backup
 RESTORE = "Restore a backup with `python -m bot restore FILE`, or move the whole data folder away to begin anew."
 
 
 def check(database: Path) -> str | None:
     """The revision of a whole database, or None where there has never been one. Reads only.
 
-    A file that is empty or gone is no fresh start while pictures or adapters lie beside it: opening it would make an
-    empty database over what was lost. Raises DatabaseBroken or DatabaseNewer.
+    A file that is empty or gone is no fresh start while pictures or adapters lie beside it, or a restore that was cut
+    short: opening it would make an empty database over what was lost. Raises DatabaseBroken or DatabaseNewer.
     """
     size = database.stat().st_size if database.is_file() else 0
     if size == 0:
@@ -73,5 +74,5 @@ def _examined(database: Path) -> str | None:
 
 
 def _was_used(folder: Path) -> bool:
-    kept = (folder / "adapters", folder / "pictures")
+    kept = (folder / "adapters", folder / "pictures", *folder.glob(f"{UNPACKED}*"))
     return any(path.is_file() for place in kept if place.is_dir() for path in place.rglob("[!.]*"))

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Update, case, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import undefer
 
-from engine import Request, Result
+from engine import Request, Result, cost
 
 from ..orders.errors import QueueFull, QuotaSpent
 from ..orders.values import UNFINISHED, Bounds, Job, JobState, Order, Page, StoredPicture, Who
@@ -23,7 +23,8 @@ from .wire import from_json, to_json
 
 S = JobState
 DAY = timedelta(hours=24)
-NOT_RENDERED = (S.RECEIVED, S.ACKED, S.QUEUED, S.RUNNING)
+IN_LINE = (S.ACKED, S.QUEUED)
+NOT_RENDERED = (S.RECEIVED, *IN_LINE, S.RUNNING)
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 _SENT = (undefer(JobRow.image), undefer(JobRow.mask))  # what is read only for one job
 
@@ -83,10 +84,20 @@ class JobRows:
             rows = await session.scalars(newest.limit(size).offset((number - 1) * size))
             return Page(tuple(self._job(row) for row in rows), number, pages)
 
-    async def losses(self, job_id: str) -> int:
-        """How often a worker, or the whole bot, went away with the job."""
+    async def running(self) -> tuple[Job, ...]:
+        """Every job that a worker draws, by what its row says."""
+        return await self._list(JobRow.state == S.RUNNING)
+
+    async def overdue(self, age: timedelta) -> tuple[Job, ...]:
+        """The jobs in line that were ordered longer ago than `age`, oldest first."""
+        return await self._list(JobRow.state.in_(IN_LINE), JobRow.created_at < self._now() - age)
+
+    async def paces(self, count: int) -> tuple[tuple[float, float], ...]:
+        """Of the last so many jobs that were drawn their cost and seconds, the newest last."""
+        drawn = select(JobRow.cost, JobRow.seconds).where(JobRow.cost > 0, JobRow.seconds.is_not(None))
         async with self._database.read() as session:
-            return await session.scalar(select(JobRow.losses).where(JobRow.id == job_id)) or 0
+            rows = await session.execute(drawn.order_by(JobRow.created_at.desc(), JobRow.id.desc()).limit(count))
+            return tuple(reversed([(row.cost, row.seconds) for row in rows]))
 
     async def is_told(self, job_id: str) -> bool:
         """Whether the member has seen how the job ended."""
@@ -186,6 +197,7 @@ class JobRows:
             "report": _report(job.request, result),
             "seconds": result.seconds,
             "charge": result.seconds,
+            "cost": cost(job.request),
         }
         if any(picture.flagged for picture in result.pictures):
             values["mature"] = True
@@ -222,6 +234,10 @@ class JobRows:
     async def failed(self, job_id: str, attempt: int | None, sentence: str) -> bool:
         """`attempt` None: whichever is the last."""
         return await self._finish(job_id, NOT_RENDERED, S.FAILED, attempt_was=attempt, sentence=sentence, charge=0.0)
+
+    async def expired(self, job_id: str, sentence: str) -> bool:
+        """A job in line has failed, for it waited too long."""
+        return await self._finish(job_id, IN_LINE, S.FAILED, sentence=sentence, charge=0.0)
 
     async def cancelled(self, job_id: str, sentence: str) -> bool:
         return await self._finish(job_id, NOT_RENDERED, S.CANCELLED, sentence=sentence, charge=0.0)
@@ -316,6 +332,7 @@ class JobRows:
             message_id=row.message_id,
             channel_id=row.message_channel_id,
             mature=row.mature,
+            losses=row.losses,
         )
 
     def _picture(self, row: PictureRow) -> StoredPicture:
@@ -369,6 +386,7 @@ def _row(order: Order, charge: float, now: datetime, mature: bool) -> JobRow:
         message_id=None,
         message_channel_id=None,
         seconds=None,
+        cost=None,
         finished_at=None,
         pictures=[],
     )

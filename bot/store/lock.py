@@ -11,21 +11,21 @@ from pathlib import Path
 from .errors import FolderInUse
 
 LOCK = "loraloom.lock"
+INSTEAD = "End that one, or give this one a folder of its own with [data] folder."
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """The folder is this process's until the end, even of a killed one. Raises FolderInUse where it is another's."""
+def locked(folder: Path, instead: str = INSTEAD) -> Iterator[None]:
+    """The folder is this process's until the end, even of a killed one. Raises FolderInUse where it is another's, and
+    says what to do `instead`.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         try:
             _lock(descriptor)
         except OSError as error:
-            raise FolderInUse(
-                f"{folder} is in use by another Loraloom. End that one, or give this one a folder of its own "
-                "with [data] folder."
-            ) from error
+            raise FolderInUse(f"{folder} is in use by another Loraloom. {instead}") from error
         yield
     finally:
         os.close(descriptor)  # which ends the lock; the file stays, for removing it would race with the next one

@@ -274,6 +274,7 @@ class JobRow(Base):
     """One order and what became of it. `told`: its member has been shown how it ended.
 
     `charge` is what it takes from its member's seconds of the day: expected, then real, and 0 where nothing came of it.
+    `cost` is `engine.cost` of the request as it was ordered, of a job that was drawn.
     `image` is the picture the drawing starts from, `mask` what of it is drawn: read only when one job is asked for, and
     empty once thrown away.
     """
@@ -307,6 +308,7 @@ class JobRow(Base):
     report: Mapped[list[Any]]
     seconds: Mapped[float | None] = mapped_column(Float)
     charge: Mapped[float] = mapped_column(Float)
+    cost: Mapped[float | None] = mapped_column(Float)
     locale: Mapped[str] = mapped_column(String(10), server_default="", default="")
     adult: Mapped[bool] = mapped_column(server_default=false(), default=False)
     mature: Mapped[bool] = mapped_column(server_default=false(), default=False)

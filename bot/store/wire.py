@@ -17,9 +17,10 @@ def to_json(request: Request) -> dict[str, Any]:
 
 def from_json(fields: dict[str, Any], image: bytes | None = None, mask: bytes | None = None) -> Request:
     """The request that `to_json` was given. Unknown fields are refused, not dropped; one that is missing, as in rows of
-    an earlier version, has its default.
+    an earlier version, has its default. There a grid had the files that its axes name.
     """
     hires, grid = fields.get("hires"), fields.get("grid")
+    known = fields.get("known", ()) if grid is None else (*fields.get("known", ()), *grid.get("adapters", ()))
     return Request(
         **fields
         | {
@@ -28,6 +29,7 @@ def from_json(fields: dict[str, Any], image: bytes | None = None, mask: bytes | 
             "grid": None if grid is None else _grid(grid),
             "image": image,
             "mask": mask,
+            "known": _uses(known),
             "notes": tuple(fields.get("notes", ())),
         }
     )
@@ -35,7 +37,7 @@ def from_json(fields: dict[str, Any], image: bytes | None = None, mask: bytes | 
 
 def _grid(fields: dict[str, Any]) -> Grid:
     axes = {letter: fields[letter] and _axis(fields[letter]) for letter in ("x", "y")}
-    return Grid(**fields | axes | {"adapters": _uses(fields["adapters"])})
+    return Grid(**{key: value for key, value in fields.items() if key != "adapters"} | axes)
 
 
 def _axis(fields: dict[str, Any]) -> Axis:

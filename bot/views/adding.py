@@ -55,11 +55,24 @@ class AddButton(
                     gone = say("This import was interrupted; nothing of it was kept. Send /lora add once more.")
                     await interaction.response.edit_message(view=note(gone))
                 return
-            offer = await intake.answer(who, self.number)
             if self.verb == "no":
+                await intake.decline(who, self.number)
                 await interaction.response.edit_message(view=note(say("Not added.")))
                 return
-            await _bring(interaction, offer, self.number)
+            await _bring(interaction, await intake.answer(who, self.number), self.number)
+
+
+class SentButton(Numbered, ui.DynamicItem[ui.Button[ui.LayoutView]], template=rf"loom:add:sent:{NUMBER}"):
+    """Shows what a member has sent by the drop page, to be added on a yes."""
+
+    def __init__(self, number: str) -> None:
+        super().__init__(ui.Button(label=say("It is sent"), custom_id=f"loom:add:sent:{number}"))
+        self.number = number
+
+    async def callback(self, interaction: discord.Interaction[Any]) -> None:
+        async with border(interaction):
+            await interaction.response.defer(ephemeral=True, thinking=True)
+            await show_offer(interaction, await interaction.client.intake.arrived(asking.who(interaction), self.number))
 
 
 class VisibilityMenu(Numbered, ui.DynamicItem[ui.Select[ui.LayoutView]], template=rf"loom:add:seen:{NUMBER}"):
@@ -81,7 +94,7 @@ class VisibilityMenu(Numbered, ui.DynamicItem[ui.Select[ui.LayoutView]], templat
         async with border(interaction):
             who, chosen = asking.who(interaction), self.item.values[0]
             offer = await interaction.client.intake.show_to(who, self.number, chosen)
-            await interaction.response.edit_message(view=_offered(interaction, offer, self.number))
+            await interaction.response.edit_message(view=await _offered(interaction, offer, self.number))
 
 
 class NamedMenu(Numbered, ui.DynamicItem[ui.Select[ui.LayoutView]], template=rf"loom:add:named:{NUMBER}"):
@@ -105,13 +118,13 @@ class NamedMenu(Numbered, ui.DynamicItem[ui.Select[ui.LayoutView]], template=rf"
             await show_offer(interaction, await interaction.client.intake.which(who, self.number, digest))
 
 
-ITEMS = (AddButton, VisibilityMenu, NamedMenu)
+ITEMS = (AddButton, SentButton, VisibilityMenu, NamedMenu)
 
 
 async def show_offer(interaction: asking.Interaction, offer: Offer) -> None:
     """The answer, which was deferred, shows the offer and waits for a yes."""
     number = await interaction.client.intake.ask(asking.who(interaction), offer)
-    await interaction.edit_original_response(view=_offered(interaction, offer, number))
+    await interaction.edit_original_response(view=await _offered(interaction, offer, number))
 
 
 async def show_named(interaction: asking.Interaction, found: Replay, visibility: str) -> None:
@@ -147,13 +160,14 @@ async def _bring(interaction: asking.Interaction, offer: Offer, number: str) -> 
         await _show(interaction, end)
 
 
-def _offered(interaction: asking.Interaction, offer: Offer, number: str) -> Card:
+async def _offered(interaction: asking.Interaction, offer: Offer, number: str) -> Card:
     rows: Sequence[ui.ActionRow[Any]] = (
         ui.ActionRow[Any](VisibilityMenu(number, offer.visibility)),
         _row(number, *page_button(offer)),
     )
-    adult, drawn = asking.who(interaction).adult, interaction.client.orders.family()
-    return offer_card(offer, *rows, adult=adult, drawn=drawn)
+    who = asking.who(interaction)
+    drawn = await interaction.client.orders.family(who)
+    return offer_card(offer, *rows, adult=who.adult, drawn=drawn)
 
 
 def _row(number: str, *more: ui.Button[Any]) -> ui.ActionRow[Any]:

@@ -72,15 +72,18 @@ def unfinished(job: Job) -> Card:
     return Card(_text(say("In the making.") + f"\n{words(job.request)}"), _row(job.id, Action.CANCEL))
 
 
-def finished(job: Job, files: Sequence[discord.File], *, mention: bool = False) -> Card:
-    """The pictures and how to make them again. `mention` calls the one who asked, where the answer came too late."""
+def finished(job: Job, files: Sequence[discord.File], *, left: int = 0, mention: bool = False) -> Card:
+    """The pictures and how to make them again. `left` is how many did not fit into the message; `mention` calls the one
+    who asked, where the answer came too late.
+    """
     head = [_text(f"<@{job.order.who.member_id}>")] if mention else []
     shown = [discord.MediaGalleryItem(file, spoiler=job.mature) for file in files]
     gallery = ui.MediaGallery[Any](*shown) if shown else _text(f"-# {say(GONE)}")
+    more = [_text(f"-# {_elsewhere(left)}")] if left else []
     weights = [Action.WEIGHTS] if job.request.adapters else []
     cell = [Action.CELL] if job.request.grid else []
     actions = [Action.AGAIN, Action.VARY, *weights, *cell, Action.DELETE]
-    return Card(*head, _text(words(job.request)), gallery, _text(_facts(job)), _row(job.id, *actions))
+    return Card(*head, _text(words(job.request)), gallery, *more, _text(_facts(job)), _row(job.id, *actions))
 
 
 def closed(job: Job, *, mention: bool = False) -> Card:
@@ -114,6 +117,14 @@ def words(request: Request) -> str:
     if request.negative:
         shown += "\n" + say("without {words}", words=code(request.negative, NEGATIVE_SHOWN))
     return shown
+
+
+def _elsewhere(left: int) -> str:
+    return say_many(
+        "{n} more picture is too large for this message: `/history` shows it.",
+        "{n} more pictures are too large for this message: `/history` shows them.",
+        left,
+    )
 
 
 def _facts(job: Job) -> str:

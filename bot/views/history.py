@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Self
 
 import discord
 from discord import ButtonStyle, ui
 
 from ..language import said, say, unsaid
-from ..orders import Job, JobState, Page
+from ..orders import Job, JobState, Page, StoredPicture
 from ..replies import border
 from . import asking, cards, pictures
 from .text import code, safe, shortened
@@ -75,12 +77,14 @@ class OpenJob(ui.DynamicItem[ui.Select[ui.LayoutView]], template=r"loom:open:(?P
                 await interaction.edit_original_response(view=card, attachments=[])
                 return
 
-            async def show(files: list[discord.File]) -> None:
+            async def show(files: list[discord.File], left: Sequence[StoredPicture]) -> Sequence[StoredPicture]:
                 card = _card(job, files)
                 card.add_item(ui.ActionRow(TurnPage(self.page, say("Back"), "b")))
                 await interaction.edit_original_response(view=card, attachments=files)
+                return left
 
-            await pictures.sent(job, show)
+            for picture in await pictures.sent(job, show):
+                await _follow(interaction, replace(job, pictures=(picture,)))
 
 
 def history_card(page: Page) -> cards.Card:
@@ -97,6 +101,15 @@ def history_card(page: Page) -> cards.Card:
     body = ui.TextDisplay[Any]("\n".join(lines))
     rows = [ui.ActionRow[Any](OpenJob(page)), *([ui.ActionRow[Any](*turns)] if turns else [])]
     return cards.Card(head, body, *rows)
+
+
+async def _follow(interaction: discord.Interaction[Any], job: Job) -> None:
+    """One more picture, in a message of its own."""
+
+    async def show(files: list[discord.File], _: Sequence[StoredPicture]) -> None:
+        await interaction.followup.send(view=_card(job, files), files=files, ephemeral=True)
+
+    await pictures.sent(job, show)
 
 
 def _card(job: Job, files: list[discord.File]) -> cards.Card:

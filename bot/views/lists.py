@@ -1,4 +1,4 @@
-"""Answers that are lists of facts: the queue, the adapters, one adapter."""
+"""Answers that are lists of facts: the adapters."""
 
 from __future__ import annotations
 
@@ -7,33 +7,12 @@ from collections.abc import Sequence
 from discord import ui
 
 from ..language import say, unsaid
-from ..orders import CatalogEntry, Job, Queue, Ticket
+from ..orders import CatalogEntry
 from .cards import Card
 from .text import code, lines, safe
 
-PROMPT_SHOWN = 80
 WORDS_SHOWN = 4
 MORE = unsaid("There are more: write a part of the name after `search`, or send `/lora browse`.")
-
-
-def queue(line: Queue) -> Card:
-    head = [
-        say("{waiting} waiting, {running} running.", waiting=line.waiting, running=line.running)
-        if line.waiting
-        else say("Nothing waits, {running} running.", running=line.running)
-    ]
-    if line.left is not None:
-        head.append(say("You may order {seconds:.0f} s more of drawing today.", seconds=line.left))
-    mine = [_waiting(job, ticket) for job, ticket in line.mine]
-    return Card(ui.TextDisplay(lines([" ".join(head), *mine], say("And more of yours."))))
-
-
-def _waiting(job: Job, ticket: Ticket) -> str:
-    prompt = code(job.request.prompt, PROMPT_SHOWN)
-    if ticket.wait is None:
-        return "- " + say("place {place}: {prompt}", place=ticket.place, prompt=prompt)
-    seconds = max(1, round(ticket.wait))
-    return "- " + say("place {place}, about {seconds} s: {prompt}", place=ticket.place, seconds=seconds, prompt=prompt)
 
 
 def adapters(entries: Sequence[CatalogEntry], search: str) -> Card:

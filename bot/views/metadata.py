@@ -22,10 +22,12 @@ from ..orders import Replay, Ticket
 from ..replies import border
 from . import asking
 from .cards import Card, words
+from .forms import Form
 from .text import code, lines, safe, weight
 
 FILE = "infotext.txt"
 MOST = 200_000  # bytes of such a file: two prompts of 6000 characters, twice, and 16 adapters are less
+PASTED = 4000  # characters, the most that Discord takes in a form
 ROOM = 1400  # characters for adapters and notes, of the 4000 that Discord gives one message
 _SAME = unsaid("{name} {weight}: here as {own}, the same file")
 _NAMED = unsaid("{name} {weight}: here by its name, {own}")
@@ -47,6 +49,25 @@ class MakeAgain(ui.DynamicItem[ui.Button[ui.LayoutView]], template=r"loom:replay
     async def callback(self, interaction: discord.Interaction[Any]) -> None:
         async with border(interaction):
             await asking.place(interaction, _ordered(interaction))
+
+
+class InfotextForm(Form):
+    """Reads what other tools copy in place of a picture."""
+
+    def __init__(self) -> None:
+        super().__init__(say("How a picture was made"))
+        self.text: ui.TextInput[Any] = ui.TextInput(
+            custom_id="text",
+            style=discord.TextStyle.paragraph,
+            max_length=PASTED,
+            placeholder=say("Steps: 20, Seed: 7…"),
+        )
+        hint = say("As the WebUI writes it and Civitai copies it, or the JSON of another tool.")
+        self.add_item(ui.Label(text=say("The picture's metadata"), description=hint, component=self.text))
+
+    async def on_submit(self, interaction: discord.Interaction[Any]) -> None:
+        await interaction.response.defer(ephemeral=True, thinking=True)
+        await show(interaction, await asyncio.to_thread(read_infotext, self.text.value))
 
 
 async def show(interaction: asking.Interaction, reading: Reading) -> None:
@@ -110,7 +131,7 @@ def _adapters(found: Replay) -> list[str]:
 async def _replayed(interaction: asking.Interaction, reading: Reading) -> Replay:
     who = asking.who(interaction)
     models = (await interaction.client.settings.of(who)).models or ()
-    return await interaction.client.orders.replay(reading, who, models, ())
+    return await interaction.client.orders.replay(reading, who, models, interaction.client.config.engine.vaes)
 
 
 async def _ordered(interaction: asking.Interaction) -> Ticket:

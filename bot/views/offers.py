@@ -80,16 +80,16 @@ def picture_card(
     return Card(ui.TextDisplay[Any](lines(said, say("And more."))), *rows)
 
 
-def link_card(address: str, most: str, minutes: int) -> Card:
-    """The way to the drop page. The address is ours."""
+def link_card(address: str, most: str, minutes: int, sent: ui.Item[Any]) -> Card:
+    """The way to the drop page, and the button for when that was gone. The address is ours."""
     words = say(
         "Here you can send one .safetensors file of up to {most}, within {minutes} minutes. Nobody else should get "
-        "this link: what is sent there is yours.",
+        "this link: what is sent there is yours. Nothing is added before you have seen what it is.",
         most=most,
         minutes=minutes,
     )
     button: ui.Button[Any] = ui.Button(label=say("Open the page"), url=address)
-    return Card(ui.TextDisplay[Any](words), ui.ActionRow[Any](button))
+    return Card(ui.TextDisplay[Any](words), ui.ActionRow[Any](button, sent))
 
 
 def page_button(offer: Offer) -> tuple[ui.Button[Any], ...]:

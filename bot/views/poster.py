@@ -20,7 +20,7 @@ from engine import Progress
 
 from ..jobs.poster import Undeliverable, Unreachable
 from ..language import Languages
-from ..orders import Job
+from ..orders import Job, StoredPicture
 from ..replies import DELETED, OUTAGES
 from . import cards, pictures
 from .asking import is_adult
@@ -77,11 +77,11 @@ class DiscordPoster:
     async def post(self, job: Job, nonce: str) -> tuple[int, int]:
         await self._languages.speak_to(job.order.who)
 
-        async def edit(files: list[discord.File]) -> tuple[int, int]:
-            return await self._edit(job, cards.finished(job, files), files)
+        async def edit(files: list[discord.File], left: Sequence[StoredPicture]) -> tuple[int, int]:
+            return await self._edit(job, cards.finished(job, files, left=len(left)), files)
 
-        async def send(files: list[discord.File]) -> tuple[int, int]:
-            return await self._send(job, cards.finished(job, files, mention=True), files, nonce)
+        async def send(files: list[discord.File], left: Sequence[StoredPicture]) -> tuple[int, int]:
+            return await self._send(job, cards.finished(job, files, left=len(left), mention=True), files, nonce)
 
         with _translated():
             if _fresh(job):

@@ -31,7 +31,7 @@ def write_infotext(
     """`request` is complete; what it leaves open is left out. `seed` is this picture's own.
 
     `hashes` gives each adapter's tensor SHA-256 by name, `ti_hashes` each embedding's (the WebUI shows 12 digits),
-    `model_hash` is the SHA-256 of the base model's file (10 digits), where it is known.
+    `model_hash` is the SHA-256 of the base model's file (10 digits), where it is one file and known.
     """
     varied = request.variation_strength != 0
     hires = request.hires

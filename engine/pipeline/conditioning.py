@@ -87,12 +87,14 @@ class Conditioner:
         self._encoded: Residency[Hashable, _Encoded] = Residency(budget)
         self._lexicon: tuple[frozenset[str], Lexicon] = (frozenset(), Lexicon())
 
-    def schedule(self, parsed: ParsedPrompt, steps: int, reading: Reading = PLAIN) -> tuple[Conditioning, ...]:
-        """What is in force up to which step, in order; the last ends at `steps`.
+    def schedule(
+        self, parsed: ParsedPrompt, steps: int, reading: Reading = PLAIN, *, earlier: int = 0
+    ) -> tuple[Conditioning, ...]:
+        """What is in force up to which step, in order; the last ends at `steps`. `earlier` as for a ParsedPrompt.
 
         Raises PromptError (too many chunks, weights too large), BadRequest (clip skip), AdapterError (an embedding).
         """
-        tracks = parsed.tracks(steps)
+        tracks = parsed.tracks(steps, earlier)
         chunks = self._chunked(tracks, reading)
         zero = self._double and not parsed.divided and not parsed.text
         parts = [(track, self._embedded(track, chunks, reading, zero)) for track in tracks]

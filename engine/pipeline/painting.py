@@ -109,14 +109,17 @@ class Painter:
         rows = self._rows(flat, sent, vae, starts, steps=first.steps)
         act = _Pass(lambda step, steps: switch(step, steps, False), meter, planned, stop, sparing)
         latents = self._denoise(rows, first, act)
+        drawn = [rows]
         if first.hires is not None:
             act = _Pass(lambda step, steps: switch(step, steps, True), meter, second[0], stop, sparing)
-            latents = self._enlarge(latents, flat, first.hires, vae, act)
+            latents, larger = self._enlarge(latents, flat, first.hires, vae, act)
+            drawn.append(larger)
         painted = []
         for i, (one, _) in enumerate(flat):
             image = sent.restored(vae.decode(latents[i : i + 1]))
             remarks = (*((SPARED,) if sparing else ()), *((TILED,) if vae.tiled else ()))
-            painted.append(Painted(one, image, named((*rows[i].positive, *rows[i].negative)), remarks))
+            texts = [text for rows in drawn for text in (*rows[i].positive, *rows[i].negative)]
+            painted.append(Painted(one, image, named(texts), remarks))
         ends = [sum(map(len, ones[: i + 1])) for i in range(len(ones))]
         return [painted[end - len(several) : end] for several, end in zip(ones, ends, strict=True)]
 
@@ -127,7 +130,7 @@ class Painter:
         hires: Hires,
         vae: Vae,
         act: _Pass,
-    ) -> torch.Tensor:
+    ) -> tuple[torch.Tensor, list[Row]]:
         """The second pass of hires fix, over the first one's pictures enlarged, with the same seeds."""
         width, height = (hires.side(side) for side in size_of(ones[0][0]))
         starts = [
@@ -137,7 +140,7 @@ class Painter:
         larger = [(replace(request, width=width, height=height, hires=None), reading) for request, reading in ones]
         steps, last = second_schedule(hires, larger[0][0].steps)
         rows = self._rows(larger, Sent((width, height)), vae, starts, steps=steps, last=last)
-        return self._denoise(rows, larger[0][0], act)
+        return self._denoise(rows, larger[0][0], act), rows
 
     def _rows(
         self,
@@ -149,17 +152,17 @@ class Painter:
         steps: int,
         last: int | None = None,
     ) -> list[Row]:
-        """A row a picture, at its first step: the first of `steps`, or of the `last` so many of them.
-
-        In the second pass of hires fix a prompt says what it said at the end of the first.
+        """A row a picture, at its first step: the first of `steps`, or, in the second pass of hires fix, of the `last`
+        so many of them, over which its prompts go on changing as they do after the steps of the first.
         """
         width, height = sent.size
+        counted = steps if last is None else max(1, last)
         rows = []
         for (one, reading), start in zip(ones, starts, strict=True):
-            positive = self._conditioner.schedule(parse_prompt(one.prompt), one.steps, reading)
-            negative = self._conditioner.schedule(parse_negative(one.negative), one.steps, reading)
-            if last is not None:
-                positive, negative = positive[-1:], negative[-1:]
+            positive, negative = (
+                self._conditioner.schedule(parsed, counted, reading, earlier=0 if last is None else one.steps)
+                for parsed in (parse_prompt(one.prompt), parse_negative(one.negative))
+            )
             assert one.cfg is not None  # the request is complete
             config = self.pipeline.scheduler.config
             row = new_row(

@@ -4,7 +4,8 @@ DDIM without a schedule is diffusers' own, over the base model's own timesteps; 
 over a table of sigmas (schedules.py). On purpose different from AUTOMATIC1111's WebUI 1.10:
 - DDIM and PLMS take all their steps; the WebUI leaves out the last one, from timestep 1. DDIM with a schedule is
   Euler's rule with DDIM's eta on that schedule; the WebUI's DDIM, PLMS and UniPC take no notice of a schedule.
-- Prompts that change by step count steps; the WebUI counts calls of the model, two a step where a sampler makes two.
+- Prompts that change by step count steps, from 1; the WebUI counts calls of the model, two a step where a sampler makes
+  two, and from 0, so that every change comes a call later there.
 - Latents are float32 and tables float64 whatever the model's precision. LCM leaves out its boundary term (7e-6).
 - An image to image strength of 0 keeps the picture; the WebUI takes one step.
 - Missing: DPM fast and adaptive, Restart, DDIM CFG++, the schedules Align Your Steps and Beta, churn and s_noise.
@@ -35,7 +36,7 @@ class _Sampler:
     schedule: Schedule = schedules.uniform
     eta: float | None = None
     calls: int = 1
-    brownian: bool = False  # its noise is one path over all levels
+    brownian: bool = False  # its noise is one path over all levels, also over those that a start in the middle skips
     shortened: bool = False  # the WebUI's "discard next to last sigma"
     preserving: bool = False  # starts from noise of variance 1 at its first level, as if no picture were below it
     time: Callable[[float, Levels], float] = lambda sigma, levels: levels.time(sigma)
@@ -115,6 +116,7 @@ class SigmaScheduler:
 
     def set_timesteps(self, steps: int, device: torch.device) -> None:
         self.sigmas = self._schedule(steps, self._levels)
+        self._span = min(filter(None, self.sigmas)), max(self.sigmas)
         self._device = device
         self._plan(asked(self._sampler.solver, self.sigmas, self._eta))
 
@@ -162,7 +164,7 @@ class SigmaScheduler:
 
     def _draw(self, noise: Noise) -> Callable[[float, float], torch.Tensor]:
         if self._sampler.brownian:
-            return noise.brownian(min(filter(None, self.sigmas)), self.sigmas[0])
+            return noise.brownian(*self._span)
         return lambda sigma, following: noise.next()
 
 

@@ -16,9 +16,9 @@ text instead of a crash, and `# comments` stay in the prompt.
 
 from .emphasis import BREAK
 from .parsed import ParsedPrompt, SubPrompt, Track, parse_negative, parse_prompt
-from .requests import left_out, noted, tagged, untagged
+from .requests import identified, left_out, noted, tagged, untagged
 from .tags import written
-from .wildcards import expand, expanded
+from .wildcards import expand, expanded, left_to_chance
 
 __all__ = [
     "BREAK",
@@ -27,7 +27,9 @@ __all__ = [
     "Track",
     "expand",
     "expanded",
+    "identified",
     "left_out",
+    "left_to_chance",
     "noted",
     "parse_negative",
     "parse_prompt",

@@ -5,6 +5,9 @@
     edit     = "[" [template ":"] template ":" number "]"
     turns    = "[" template ("|" template)+ "]"
 
+In the second pass of hires fix steps go on counting where the `earlier` ones of the first ended: a whole t counts from
+there, and as a fraction t is 1 at the start of the second pass and 2 at its end. Turns begin anew.
+
 Outside of every bracket, a bracket or colon that fits nowhere stands for itself. A "|" that fits nowhere, or a
 backslash with nothing to escape, makes the whole prompt literal. One pass with a stack of our own: no recursion.
 """
@@ -28,13 +31,13 @@ class _Edit:
     when: float
     fraction: bool
 
-    def last(self, steps: int) -> int:
-        """The last step that shows `before`."""
-        when = self.when * steps if self.fraction else self.when
+    def last(self, steps: int, earlier: int) -> int:
+        """The last step that shows `before`; 0 where none does."""
+        when = (self.when - bool(earlier)) * steps if self.fraction else self.when - earlier
         return int(max(0.0, min(when, steps)))
 
-    def at(self, step: int, steps: int) -> list[_Node]:
-        return self.before if step <= self.last(steps) else self.after
+    def at(self, step: int, steps: int, earlier: int) -> list[_Node]:
+        return self.before if step <= self.last(steps, earlier) else self.after
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,7 +46,7 @@ class _Turns:
 
     options: list[list[_Node]]
 
-    def at(self, step: int, _steps: int) -> list[_Node]:
+    def at(self, step: int, _steps: int, _earlier: int) -> list[_Node]:
         return self.options[(step - 1) % len(self.options)]
 
 
@@ -58,8 +61,8 @@ class Template:
     edits: list[_Edit] = field(default_factory=list)
     turns: bool = False
 
-    def at(self, step: int, steps: int) -> str:
-        """The text in force at this step, counted from 1."""
+    def at(self, step: int, steps: int, earlier: int = 0) -> str:
+        """The text in force at this step, counted from 1, of a pass of `steps` after `earlier` ones."""
         texts: list[str] = []
         todo = self.nodes[::-1]
         while todo:
@@ -67,12 +70,12 @@ class Template:
             if isinstance(node, str):
                 texts.append(node)
             else:
-                todo += reversed(node.at(step, steps))
+                todo += reversed(node.at(step, steps, earlier))
         return "".join(texts)
 
-    def ends(self, steps: int) -> set[int]:
+    def ends(self, steps: int, earlier: int = 0) -> set[int]:
         """The steps after which the text may change."""
-        return set(range(1, steps)) if self.turns else {edit.last(steps) for edit in self.edits}
+        return set(range(1, steps)) if self.turns else {edit.last(steps, earlier) for edit in self.edits}
 
 
 def template(text: str) -> Template:

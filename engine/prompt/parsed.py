@@ -14,6 +14,7 @@ from .emphasis import Segments, segments
 from .tags import adapters_of, find_tags, without_tags
 
 MAX_SUBPROMPTS = 16  # each costs a pass through the UNet at every step
+_LATE = 1 << 30  # a step behind all steps: what `[a:b:t]` becomes at last, in a second pass if not in the first
 _MAX_WEIGHT = 1e6  # keeps a number of 300 digits from becoming infinite
 
 Texts = tuple[tuple[float, str], ...]  # (weight, text) of each sub-prompt
@@ -48,26 +49,38 @@ class Track:
 
 @dataclass(frozen=True, slots=True)
 class ParsedPrompt:
-    """A prompt without its tags, the adapters they asked for, and a sentence for each one that cannot be used."""
+    """A prompt without its tags, the adapters they asked for, and a sentence for each one that cannot be used.
+
+    `steps` are those of one pass: of the only one, or of hires fix's second after `earlier` ones of its first.
+    """
 
     text: str
     adapters: tuple[AdapterUse, ...] = ()
     errors: tuple[str, ...] = ()
     divided: bool = True  # AND divides the text
 
-    def at(self, step: int, steps: int) -> tuple[SubPrompt, ...]:
+    def at(self, step: int, steps: int, earlier: int = 0) -> tuple[SubPrompt, ...]:
         """The sub-prompts in force at this step of `steps`, counted from 1. Cheap after the first call for `steps`."""
-        stages = _stages(self.text, self.divided, steps)
+        stages = _stages(self.text, self.divided, steps, earlier)
         stage = bisect_left(stages, step, key=itemgetter(0))
         return _subprompts(stages[min(stage, len(stages) - 1)][1])
 
-    def schedule(self, steps: int) -> tuple[tuple[int, tuple[SubPrompt, ...]], ...]:
+    def schedule(self, steps: int, earlier: int = 0) -> tuple[tuple[int, tuple[SubPrompt, ...]], ...]:
         """(last step, sub-prompts in force up to it), in order. Neighbours differ in text, the last ends at `steps`."""
-        return tuple((last, _subprompts(texts)) for last, texts in _stages(self.text, self.divided, steps))
+        return tuple((last, _subprompts(texts)) for last, texts in _stages(self.text, self.divided, steps, earlier))
 
-    def tracks(self, steps: int) -> tuple[Track, ...]:
+    def texts(self, steps: int, earlier: int = 0) -> tuple[str, ...]:
+        """Every text that a sub-prompt is at some step, of `steps` or later, each once; with the signs of weighting."""
+        found: dict[str, None] = {}
+        for _, edited in _templates(self.text, self.divided):
+            for last in sorted({*edited.ends(steps, earlier), steps, _LATE}):
+                found[edited.at(last, steps, earlier)] = None
+        return tuple(found)
+
+    def tracks(self, steps: int, earlier: int = 0) -> tuple[Track, ...]:
         """Each sub-prompt by itself over `steps` steps."""
-        return tuple(Track(weight, _track(edited, steps)) for weight, edited in _templates(self.text, self.divided))
+        templates = _templates(self.text, self.divided)
+        return tuple(Track(weight, _track(edited, steps, earlier)) for weight, edited in templates)
 
 
 def parse_prompt(text: str) -> ParsedPrompt:
@@ -88,13 +101,13 @@ def parse_negative(text: str) -> ParsedPrompt:
 
 
 @lru_cache(maxsize=32)
-def _stages(text: str, divided: bool, steps: int) -> tuple[tuple[int, Texts], ...]:
+def _stages(text: str, divided: bool, steps: int, earlier: int) -> tuple[tuple[int, Texts], ...]:
     """(last step, texts up to it), each stage different from the one before."""
     templates = _templates(text, divided)
-    ends = {steps}.union(*(edited.ends(steps) for _, edited in templates))
+    ends = {steps}.union(*(edited.ends(steps, earlier) for _, edited in templates))
     stages: list[tuple[int, Texts]] = []
     for last in sorted(end for end in ends if 1 <= end <= steps):
-        texts = tuple((weight, edited.at(last, steps)) for weight, edited in templates)
+        texts = tuple((weight, edited.at(last, steps, earlier)) for weight, edited in templates)
         if stages and stages[-1][1] == texts:
             stages.pop()
         stages.append((last, texts))
@@ -106,9 +119,9 @@ def _templates(text: str, divided: bool) -> tuple[tuple[float, Template], ...]:
     return tuple((weight, template(part)) for weight, part in (_divided(text) if divided else [(1.0, text)]))
 
 
-def _track(edited: Template, steps: int) -> tuple[tuple[int, Segments], ...]:
-    ends = edited.ends(steps) | {steps}
-    return tuple((last, segments(edited.at(last, steps))) for last in sorted(ends) if 1 <= last <= steps)
+def _track(edited: Template, steps: int, earlier: int) -> tuple[tuple[int, Segments], ...]:
+    ends = edited.ends(steps, earlier) | {steps}
+    return tuple((last, segments(edited.at(last, steps, earlier))) for last in sorted(ends) if 1 <= last <= steps)
 
 
 def _divided(text: str) -> list[tuple[float, str]]:

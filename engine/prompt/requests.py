@@ -11,6 +11,7 @@ from .parsed import parse_prompt
 from .tags import adapters_of, find_tags, key, shortened, without_tags, written
 
 MAX_NOTES = 20
+LEFT_OUT = " is left out: "
 
 
 def untagged(request: Request) -> Request:
@@ -41,9 +42,20 @@ def untagged(request: Request) -> Request:
     return noted(replace(request, prompt=text, adapters=tuple(mix)), notes)
 
 
+def identified(request: Request) -> Request:
+    """The request with the sha256 that `known` has for each adapter that goes by its name alone."""
+    hashes = {key(use): use.sha256 for use in request.known}
+    uses = tuple(use if use.sha256 else replace(use, sha256=hashes.get(key(use), "")) for use in request.adapters)
+    return request if uses == request.adapters else replace(request, adapters=uses)
+
+
 def left_out(request: Request, refused: Sequence[tuple[AdapterUse, EngineError]]) -> Request:
-    """The request, which is already without these uses that only tags had asked for, with a note for each."""
-    return noted(request, [_left_out(use, error) for use, error in refused])
+    """The request, which is already without these uses that only tags had asked for, with a note for each that has
+    none yet.
+    """
+    told = {note.partition(LEFT_OUT)[0] for note in request.notes}
+    fresh = [(use, error) for use, error in refused if _shown(use) not in told]
+    return noted(request, [_left_out(use, error) for use, error in fresh])
 
 
 def noted(request: Request, notes: Sequence[str]) -> Request:
@@ -55,7 +67,11 @@ def noted(request: Request, notes: Sequence[str]) -> Request:
 
 
 def _left_out(use: AdapterUse, error: EngineError) -> str:
-    return f"{shortened(written(use))} is left out: {error}"
+    return f"{_shown(use)} is left out: {error}"  # written out, for translators find it by its words
+
+
+def _shown(use: AdapterUse) -> str:
+    return shortened(written(use))
 
 
 def tagged(request: Request) -> str:

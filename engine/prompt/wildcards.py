@@ -54,6 +54,19 @@ def expand(text: str, seed: int, files: Files) -> str:
     return _Draw(seed, files).expand(text)
 
 
+def left_to_chance(text: str) -> bool:
+    """Whether another seed may make another text of it."""
+    todo = _parse(text) if "{" in text or "__" in text else []
+    while todo:
+        node = todo.pop()
+        if isinstance(node, str):
+            continue
+        if not isinstance(node, _Variant) or not node.most == len(node.options) == 1:
+            return True
+        todo += node.options[0]
+    return False
+
+
 def expanded(request: Request, index: int, files: Files) -> Request:
     """The request as picture `index` reads it: both prompts expanded with that picture's seed. `seed` must be set.
 

@@ -77,7 +77,7 @@ async def test_components(tmp_path: Path) -> None:
 
 async def test_fifty_presses_at_once_have_one_effect(tmp_path: Path) -> None:
     effects = await press_at_once(tmp_path / "town")
-    assert len(effects) == 7
+    assert len(effects) == 8
     assert set(effects.values()) == {1}
 
 

@@ -7,14 +7,12 @@ import os
 import socket
 from pathlib import Path
 
-import aiohttp
 import pytest
 
 from bot.compose import open_parts
 from bot.config import BotConfig, ConfigError, Data, Drop, Imports
 from bot.importing import SourceMissing
 from bot.store import open_store
-from engine import builtin_adapter
 from tests.fakes import MEMBER, FakeFleet, FakePoster, adapter_file, order, result, until, who
 
 LONG_AGO = 1e9  # 2001
@@ -65,21 +63,6 @@ def free_port() -> int:
         taken.bind(("127.0.0.1", 0))
         port: int = taken.getsockname()[1]
         return port
-
-
-async def test_a_file_sent_to_the_drop_page_is_its_member_s_adapter(tmp_path: Path) -> None:
-    """Through the real server, at the address that /lora add gives."""
-    port = free_port()
-    drop = Drop(url=f"http://127.0.0.1:{port}", port=port)
-    config = BotConfig(data=Data(folder=tmp_path), drop=drop)
-    async with open_parts(config, FakePoster(), FakeFleet()) as parts, aiohttp.ClientSession() as session:
-        assert parts.drop is not None
-        data = builtin_adapter("neon").read_bytes()
-        async with session.put(parts.drop.link(MEMBER, None), params={"name": "Glow.safetensors"}, data=data) as answer:
-            said = await answer.json()
-        assert (said["ok"], said["sentence"].partition(",")[0]) == (True, "Glow is yours now")
-        entry = await parts.orders.adapter(who(), "Glow")
-        assert (entry.owner_id, entry.visibility) == (MEMBER, "private")
 
 
 async def test_a_port_of_the_drop_page_that_is_taken_is_said_by_table_and_key(tmp_path: Path) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import socket
+import threading
 from pathlib import Path
 
 import aiohttp
 import pytest
 
+from bot.breaker import Breaker
 from bot.config import ConfigError
 from bot.health import answers, served
 from bot.orders import StorageFull
@@ -43,6 +45,15 @@ async def test_an_engine_that_is_gone_makes_it_unready_but_not_dead(port: int, t
         assert (await asked(port, "live"))[0] == 200
 
 
+async def test_an_engine_that_hangs_makes_it_unready_before_it_is_given_up(port: int, tmp_path: Path) -> None:
+    """It is asked, not only looked at."""
+    async with world(tmp_path) as here, served(here.bot, port):
+        here.fleet.silent = True
+        assert await asked(port, "ready") == (503, "engine\n")
+        here.fleet.silent = False
+        assert await asked(port, "ready") == (200, "ready\n")
+
+
 async def test_an_engine_that_is_given_a_rest_is_not_ready_and_says_for_how_long(port: int, tmp_path: Path) -> None:
     """After failures in a row; whoever watches sees both."""
     async with world(tmp_path) as here, served(here.bot, port):
@@ -74,6 +85,24 @@ async def test_the_figures_count_jobs_and_name_nobody(port: int, tmp_path: Path)
     assert "loraloom_disk_free_bytes" in text
     for secret in ("flower", str(here.alice.id), "alice"):
         assert secret not in text
+
+
+async def test_the_figures_are_taken_on_the_event_loop(
+    port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What they count changes there, and nowhere while it is counted."""
+    threads: set[str] = set()
+    weight = Breaker.weight.fget
+    assert weight is not None
+
+    def weighed(breaker: Breaker) -> float:
+        threads.add(threading.current_thread().name)
+        return weight(breaker)
+
+    async with world(tmp_path) as here, served(here.bot, port):
+        monkeypatch.setattr(Breaker, "weight", property(weighed))
+        assert (await asked(port, "metrics"))[0] == 200
+    assert threads == {threading.current_thread().name}
 
 
 async def test_a_port_that_is_taken_is_told_and_none_opens_none(port: int, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from bot import doctor, sandbox
 from bot.__main__ import main
 from bot.client import EngineBroken
 from bot.config import BotConfig, Data, Discord, Drop
+from bot.store.lock import locked
 
 ROOT = Path(__file__).parents[2]
 
@@ -85,6 +86,9 @@ def test_a_backup_and_its_restore_from_the_command_line(tmp_path: Path, capsys: 
     assert main(["backup", "all.tar"]) == 0
     assert main(["restore", "all.tar"]) == 0
     assert "data.before-" in capsys.readouterr().out
+    with locked(tmp_path / "data"):
+        assert main(["restore", "all.tar"]) == 78
+    assert "Stop that one first" in capsys.readouterr().err
     assert main(["db"]) == 0
     assert main(["backup", "all.tar"]) == 78
     for wrong in (["backup"], ["restore"], ["run", "all.tar"]):
@@ -226,6 +230,19 @@ async def test_the_doctor_ends_well_only_when_every_check_does(monkeypatch: pyte
     assert lines[1:] == ["FAIL  one: Take rest.", "ok    two: fine"]
     monkeypatch.setattr(doctor, "CHECKS", {"two": well})
     assert await doctor.examine(None, lines.append) is True
+
+
+async def test_the_doctor_goes_through_every_check_where_the_data_folder_cannot_be_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("no folder", encoding="utf-8")
+    monkeypatch.setenv("LORALOOM_DATA", str(tmp_path / "file" / "data"))
+    monkeypatch.setitem(doctor.CHECKS, "engine", doctor.CHECKS["token"])  # which is not loaded for this
+    lines: list[str] = []
+    assert await doctor.examine(None, lines.append) is False
+    said = {name.strip(): state for state, _, name in (line.partition(":")[0].partition("  ") for line in lines[1:])}
+    assert list(said) == list(doctor.CHECKS)
+    assert (said["data folder"], said["disk space"], said["engine"]) == ("FAIL", "FAIL", "ok")
 
 
 @pytest.mark.slow

@@ -35,7 +35,7 @@ class World:
     bob: simcord.MemberActor
     molly: simcord.MemberActor
     anna: simcord.MemberActor
-    imports: Imports
+    config: BotConfig
 
     async def job(self, job_id: str) -> Job:
         job = await self.bot.orders._store.jobs.get(job_id)
@@ -76,20 +76,21 @@ class World:
     async def restart(self) -> None:
         """The bot as another process would find things: a new bot on the same data folder."""
         await self.bot.close()
-        self.bot, self.fleet = _bot(self.data, self.imports)
+        self.bot, self.fleet = _bot(self.config)
         await self.env.restart_bot(self.bot)
         await self.bot.start_work()
 
 
-def _bot(data: Path, imports: Imports) -> tuple[Bot, FakeFleet]:
+def _bot(config: BotConfig) -> tuple[Bot, FakeFleet]:
     fleet = FakeFleet()
-    return create_bot(BotConfig(data=Data(folder=data), imports=imports), fleet, simulated=True), fleet
+    return create_bot(config, fleet, simulated=True), fleet
 
 
 @asynccontextmanager
-async def world(data: Path, imports: Imports | None = None) -> AsyncIterator[World]:
-    imports = imports or Imports()
-    bot, fleet = _bot(data, imports)
+async def world(data: Path, imports: Imports | None = None, **tables: Any) -> AsyncIterator[World]:
+    """`tables` are others of the configuration, by their names in BotConfig."""
+    config = BotConfig(data=Data(folder=data), imports=imports or Imports(), **tables)
+    bot, fleet = _bot(config)
     async with simcord.run(bot, check_errors=False) as env:
         guild = env.create_guild()
         channel = guild.create_text_channel("pictures")
@@ -101,7 +102,7 @@ async def world(data: Path, imports: Imports | None = None) -> AsyncIterator[Wor
         for command in await bot.tree.fetch_commands():  # servers may show what they like: what refuses is the bot
             guild.set_command_permissions(command, {guild.default_role: True})
         await bot.start_work()
-        here = World(env, bot, fleet, data, channel, alice, bob, molly, anna, imports)
+        here = World(env, bot, fleet, data, channel, alice, bob, molly, anna, config)
         try:
             yield here
         finally:

@@ -47,12 +47,14 @@ def test_metadata_says_how_a_picture_was_made(tmp_path: Path, capsys: pytest.Cap
     """The infotext that draws it again, and what is in the way."""
     drawn = Image.new("RGB", (8, 8))
     written = (
-        'a cat <lora:ink:0.5>\nSteps: 20, Sampler: DPM fast, Seed: 7, Size: 512x512, Lora hashes: "ink: 0123456789ab"'
+        "a cat <lora:ink:0.5>\nSteps: 20, Sampler: DPM fast, Seed: 7, Size: 512x512, Model hash: 6ce0161689, "
+        'Lora hashes: "ink: 0123456789ab"'
     )
     drawn.save(tmp_path / "a.webp", exif=infotext_exif(written))
     assert main(["metadata", str(tmp_path / "a.webp")]) == 0
     out = capsys.readouterr().out
     assert "made with WebUI" in out
+    assert "Model hash: 6ce0161689" in out
     assert "a cat <lora:ink:0.5>\nSteps: 20, Sampler: DPM++ 2M" in out
     assert "- The sampler 'DPM fast' is not here" in out
     drawn.save(tmp_path / "b.png")

@@ -83,6 +83,8 @@ class FakeRenderer:
     def prefetch(self, adapters: Iterable[AdapterUse]) -> None: ...
 
     def pin(self, adapter: AdapterUse) -> str:
+        if adapter.name == "hang":
+            self.go.wait(5)
         if adapter.name == "break":
             raise ZeroDivisionError
         if adapter.name == "lose":
@@ -228,7 +230,7 @@ async def test_a_worker_that_is_gone_loses_the_attempt() -> None:
     """Dispatching to an old id is answered by Lost, not by silence."""
     async with running() as (fleet, _, listener):
         await fleet.dispatch(WorkerId("local-old"), Attempt("a", 1, Request(prompt="x")))
-        assert ended(await listener.until(ended)) == [Lost("a", 1)]
+        assert ended(await listener.until(ended)) == [Lost("a", 1, begun=False)]
 
 
 async def test_the_work_happens_on_the_gpu_thread() -> None:
@@ -313,7 +315,7 @@ async def test_an_errand_to_a_worker_that_is_gone_is_answered(errand: str) -> No
 
 
 async def test_a_lost_device_ends_the_fleet_for_good() -> None:
-    """Everything that was out is lost once, nobody is left to dispatch to, and the reason is told."""
+    """Everything that was out is lost once, only one had begun, nobody is left to dispatch to, the reason is told."""
     async with running() as (fleet, worker, listener):
         for job, prompt in ("a", "x"), ("b", "lose"), ("c", "x"):
             await fleet.dispatch(worker, Attempt(job, 1, Request(prompt=prompt, steps=1)))
@@ -323,7 +325,7 @@ async def test_a_lost_device_ends_the_fleet_for_good() -> None:
         events = await listener.until(lambda events: len(ended(events)) == 4)
         assert fleet.workers() == {}
     assert isinstance(ended(events)[0], Done)
-    assert ended(events)[1:] == [Lost("b", 1), Lost("c", 1), Lost("d", 1)]
+    assert ended(events)[1:] == [Lost("b", 1), Lost("c", 1, begun=False), Lost("d", 1, begun=False)]
 
 
 async def test_a_thread_that_ends_in_any_way_is_no_silent_end(caplog: pytest.LogCaptureFixture) -> None:
@@ -335,7 +337,7 @@ async def test_a_thread_that_ends_in_any_way_is_no_silent_end(caplog: pytest.Log
             assert "thread ended" in await fleet.broken()
         events = await listener.until(lambda events: len(ended(events)) == 2)
         assert fleet.workers() == {}
-    assert ended(events) == [Lost("a", 1), Lost("b", 1)]
+    assert ended(events) == [Lost("a", 1), Lost("b", 1, begun=False)]
     assert "SystemExit" in caplog.text
 
 
@@ -351,7 +353,7 @@ async def test_a_device_that_is_lost_while_an_adapter_is_pinned_ends_the_fleet_t
         async with asyncio.timeout(5):
             assert "graphics card" in await fleet.broken()
         await listener.until(lambda events: len(ended(events)) == 2)
-    assert ended(listener.events)[1] == Lost("b", 1)
+    assert ended(listener.events)[1] == Lost("b", 1, begun=False)
 
 
 async def test_who_may_be_to_blame_crosses_the_seam_with_the_failure() -> None:
@@ -403,3 +405,78 @@ async def test_two_fleets_never_share_a_worker_id() -> None:
     """A restarted worker is another worker."""
     async with running() as (_, one, _), running() as (_, two, _):
         assert one != two
+
+
+async def test_closing_does_not_wait_for_what_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An attempt that looks up too late, and an errand: both are told of the end in time, and once."""
+    monkeypatch.setattr("engine.thread.CLOSING", 0.2)
+    renderer = FakeRenderer(EngineConfig())
+    fleet, listener = LocalFleet(EngineConfig(), make=lambda _: renderer), Listener()  # type: ignore[arg-type,return-value]
+    await fleet.start(listener)
+    worker = next(iter(fleet.workers()))
+    await fleet.dispatch(worker, Attempt("a", 1, Request(prompt="hang", steps=4)))
+    pinning = asyncio.create_task(fleet.pin(worker, AdapterUse("ink")))
+    await listener.until(lambda events: len(events) == 2)
+    async with asyncio.timeout(2):
+        await fleet.aclose()
+        with pytest.raises(EngineFault, match="gone"):
+            await pinning
+    assert ended(listener.events) == [Lost("a", 1)]
+    assert fleet.workers() == {}
+    renderer.go.set()
+    await asyncio.sleep(0.05)
+    assert ended(listener.events) == [Lost("a", 1)]
+
+
+@asynccontextmanager
+async def hanging(seconds: float) -> AsyncIterator[tuple[LocalFleet, WorkerId, FakeRenderer]]:
+    """A fleet whose steps may take so long, with a renderer that hangs until its `go` is set."""
+    renderer = FakeRenderer(EngineConfig())
+    fleet = LocalFleet(EngineConfig(stall_seconds=seconds), make=lambda _: renderer)  # type: ignore[arg-type,return-value]
+    await fleet.start(Listener())
+    try:
+        yield fleet, next(iter(fleet.workers())), renderer
+    finally:
+        renderer.go.set()
+        await fleet.aclose()
+
+
+async def test_an_errand_that_hangs_is_found_too() -> None:
+    """It may take as long as a first step; then the engine is given up, and who waits for the errand hears it."""
+    async with hanging(0.05) as (fleet, worker, _):
+        pinning = asyncio.create_task(fleet.pin(worker, AdapterUse("hang")))
+        begun = asyncio.get_running_loop().time()
+        async with asyncio.timeout(3):
+            assert "0.5 s" in await fleet.broken()
+        assert asyncio.get_running_loop().time() - begun > 0.4
+        assert not await fleet.answers(worker, 0.05)
+        async with asyncio.timeout(1):
+            with pytest.raises(EngineFault, match="gone"):
+                await pinning
+
+
+async def test_a_worker_answers_while_it_is_idle_and_while_it_gets_on() -> None:
+    """Not while nothing comes of what it is at, nor when it is gone."""
+    async with hanging(0.2) as (fleet, worker, renderer):
+        assert await fleet.answers(worker, 2.0)
+        assert not await fleet.answers(WorkerId("local-old"), 2.0)
+        await fleet.dispatch(worker, Attempt("a", 1, Request(prompt="slow", steps=8)))
+        await asyncio.sleep(0.3)  # longer than one step may take
+        assert await fleet.answers(worker, 0.01)
+        pinning = asyncio.create_task(fleet.pin(worker, AdapterUse("hang")))
+        await asyncio.sleep(0.5)
+        assert not await fleet.answers(worker, 0.01)
+        renderer.go.set()
+        await pinning
+        assert await fleet.answers(worker, 2.0)
+        await fleet.aclose()
+        assert not await fleet.answers(worker, 2.0)
+
+
+async def test_a_worker_that_hangs_between_two_pieces_of_work_does_not_answer() -> None:
+    """Nobody is waiting for anything, so only asking finds it."""
+    async with hanging(0.05) as (fleet, worker, renderer):
+        renderer.holds = lambda: Holds("fake" if renderer.go.wait(5) else "", "SD 1.5")  # type: ignore[method-assign]
+        assert not await fleet.answers(worker, 0.1)
+        async with asyncio.timeout(3):
+            assert "0.5 s" in await fleet.broken()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import permutations
 from typing import Any
 
 import pytest
@@ -105,11 +106,9 @@ def test_a_weight_axis_changes_the_adapter_where_it_stands_in_the_mix() -> None:
     assert half.adapters == (AdapterUse("Ink", 0.5, None, "ab"), AdapterUse("light"))
 
 
-def test_an_adapter_that_the_mix_lacks_joins_it_by_what_the_grid_knows_of_it() -> None:
-    """By its hash where the grid has one, by its name else; "none" is the mix as it is."""
-    none, ink, neon = cells(
-        {}, Axis("adapter", ("none", "ink:0.5", "neon")), adapters=(AdapterUse("INK", sha256="ab"),)
-    )
+def test_an_adapter_that_the_mix_lacks_joins_it_by_what_is_known_of_it() -> None:
+    """By its hash where the request knows one, by its name else; "none" is the mix as it is."""
+    none, ink, neon = cells({"known": (AdapterUse("INK", sha256="ab"),)}, Axis("adapter", ("none", "ink:0.5", "neon")))
     assert none.adapters == ()
     assert ink.adapters == (AdapterUse("INK", 0.5, sha256="ab"),)
     assert neon.adapters == (AdapterUse("neon"),)
@@ -122,6 +121,25 @@ def test_a_prompt_axis_searches_its_first_value_and_puts_the_others_there() -> N
         ("a red flower", "red fog"),
         ("a blue flower", "blue fog"),
     ]
+
+
+def test_a_prompt_axis_replaces_words_in_tags_too() -> None:
+    """The plot of weights that everybody makes; the other axis finds the adapter in its place in the mix."""
+    request = Request(prompt="a cat <lora:ink:0.5>", known=(AdapterUse("ink", sha256="ab"),))
+    drawn = Grid(Axis("prompt", ("ink:0.5", "ink:1", "neon:1"))).cells(request)
+    assert [cell.prompt for cell in drawn] == ["a cat"] * 3
+    assert [cell.adapters for cell in drawn] == [
+        (AdapterUse("ink", 0.5, sha256="ab"),),
+        (AdapterUse("ink", 1.0, sha256="ab"),),
+        (AdapterUse("neon", 1.0),),
+    ]
+    for axes in permutations((Axis("prompt", ("cat", "dog")), Axis("weight ink", (0.1,)))):
+        assert {cell.adapters for cell in Grid(*axes).cells(request)} == {(AdapterUse("ink", 0.1, sha256="ab"),)}
+
+
+def test_tags_that_are_left_to_chance_stay_for_each_picture() -> None:
+    (cell,) = Grid(Axis("seed", (1,))).cells(Request(prompt="a {<lora:ink:1>|cat}"))
+    assert (cell.prompt, cell.adapters) == ("a {<lora:ink:1>|cat}", ())
 
 
 @pytest.mark.parametrize(

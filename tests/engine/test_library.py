@@ -11,7 +11,15 @@ from PIL import Image
 from safetensors.torch import save_file
 
 import engine.library
-from engine import BUILTIN_ADAPTERS, AdapterNotFound, AdapterUse, builtin_samples, hash_digits, inspect_adapter
+from engine import (
+    BUILTIN_ADAPTERS,
+    AdapterNotFound,
+    AdapterUse,
+    builtin_adapter,
+    builtin_samples,
+    hash_digits,
+    inspect_adapter,
+)
 from engine.library import Library
 
 
@@ -54,6 +62,22 @@ def test_the_beginning_of_a_hash_finds_its_file(library: Library, tmp_path: Path
     assert found(library, digest) == found(library, digest.upper()) == "ink.safetensors"
     with pytest.raises(AdapterNotFound):
         found(library, digest[:7])
+
+
+def test_a_catalog_gives_a_file_by_its_hash_and_by_nothing_else(library: Library, tmp_path: Path) -> None:
+    """No name, alias, beginning of a hash, path or built-in opens one, whatever a prompt says."""
+    ink = builtin_adapter("ink")
+    sha256 = inspect_adapter(ink).sha256
+    kept = tmp_path / "catalog" / sha256[:2] / f"{sha256}.safetensors"
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(ink.read_bytes())
+    closed = Library((tmp_path,), tmp_path / "catalog")
+    assert closed.locate(AdapterUse("anything", sha256=sha256)) == kept
+    for name in ("MoXinV1", "Mo Xin", "ink", sha256, sha256[:10], str(kept), str(tmp_path / "twin_a.safetensors")):
+        with pytest.raises(AdapterNotFound):
+            closed.locate(AdapterUse(name))
+        with pytest.raises(AdapterNotFound):
+            closed.locate(AdapterUse(name, sha256="ab" * 32))
 
 
 def test_two_files_of_one_content_are_one_by_their_hash(tmp_path: Path) -> None:

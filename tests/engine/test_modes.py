@@ -152,6 +152,20 @@ def test_a_prompt_that_changes_stays_in_the_second_pass_what_it_became(renderer:
     assert abs(pixels(edited) - pixels(plain)).mean() > 3
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("field", ["prompt", "negative"])
+def test_a_prompt_goes_on_changing_in_the_second_pass(renderer: Renderer, field: str) -> None:
+    """1.5 is the middle of its 2 steps, and so is 5 after the 4 steps of the first: neither all red nor all blue."""
+    request = replace(FAST, hires=Hires(1.5, strength=0.9, steps=2))
+    red, blue, *middle = (
+        pixels(draw(renderer, replace(request, **{field: f"a [red:blue:{when}] flower"})))
+        for when in ("9", "4", "1.5", "5")
+    )
+    assert (middle[0] == middle[1]).all()
+    assert abs(middle[0] - red).mean() > 1
+    assert abs(middle[0] - blue).mean() > 1
+
+
 def test_another_vae_decodes_without_touching_the_rest(renderer: Renderer) -> None:
     """The model's own under another name gives the same picture, is loaded once, and the weights are the model's."""
     before = draw(renderer, FAST)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,12 @@ from engine import (
     AdapterNotFound,
     AdapterUnsupported,
     AdapterUse,
+    Axis,
     BadRequest,
     Cancelled,
     EngineConfig,
+    Grid,
+    Hires,
     ImageUnreadable,
     ModelNotFound,
     ModelUnreadable,
@@ -30,6 +34,8 @@ from engine import (
     PromptError,
     Request,
     Result,
+    builtin_adapter,
+    read_picture,
 )
 from engine.adapters.file import read_adapter
 from engine.config import BUILTIN_FOLDER
@@ -37,6 +43,7 @@ from engine.pipeline.load import load_pipeline
 from engine.renderer import Renderer
 from engine.strength import PRESETS
 
+from .checkpoint import write_checkpoint
 from .conftest import attention_layers, same, weights_of
 from .files import write_kohya
 
@@ -54,6 +61,16 @@ def draw(renderer: Renderer, request: Request) -> Result:
 
 def pixels(result: Result, index: int = 0) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(result.pictures[index].png))).astype(int)
+
+
+def test_what_a_model_is_said_to_predict_counts(renderer: Renderer) -> None:
+    """The built-in model predicts velocities: told so it draws what it always draws, told otherwise it does not."""
+    told = [
+        Renderer(EngineConfig(preview_every=0, predictions={"builtin": said})) for said in ("v_prediction", "epsilon")
+    ]
+    same, other = (pixels(draw(one, FAST)) for one in told)
+    assert (same == pixels(draw(renderer, FAST))).all()
+    assert (other != same).any()
 
 
 def test_the_same_request_gives_the_same_bytes(renderer: Renderer) -> None:
@@ -176,6 +193,17 @@ def test_the_infotext_in_the_file_names_mix_seed_and_hashes(renderer: Renderer) 
         in fields
     )
     assert 'Lora hashes: "ink: ' in fields
+
+
+def test_the_infotext_names_a_checkpoint_by_its_hash(builtin: Any, tmp_path: Path) -> None:
+    """As the WebUI does, in every picture. The built-in model is a folder and has none. It is read as it was asked."""
+    path = write_checkpoint(builtin, tmp_path / "mine.safetensors")
+    one = Renderer(EngineConfig(preview_every=0, models={"mine": str(path)}))
+    assert "Model hash" not in draw(one, FAST).pictures[0].infotext
+    result = draw(one, replace(FAST, model="mine", count=2))
+    digits = hashlib.sha256(path.read_bytes()).hexdigest()[:10]
+    assert all(f", Model hash: {digits}, Model: mine, " in picture.infotext for picture in result.pictures)
+    assert replace(read_picture(result.pictures[0].png).request, count=2) == result.request
 
 
 def test_the_report_says_how_many_layers_of_how_many_were_applied(renderer: Renderer) -> None:
@@ -380,6 +408,35 @@ def test_each_picture_has_its_own_choices_and_its_infotext_says_which(tmp_path: 
         draw(renderer, replace(FAST, prompt="__thin__"))
 
 
+def test_with_a_catalog_no_prompt_opens_a_file_by_name_or_path(tmp_path: Path) -> None:
+    """Not even one that a variant puts together; the picture is drawn without it, and says so."""
+    ink = builtin_adapter("ink")
+    sha256 = hashlib.sha256(ink.read_bytes()).hexdigest()
+    kept = tmp_path / sha256[:2] / f"{sha256}.safetensors"
+    kept.parent.mkdir()
+    shutil.copy(ink, kept)
+    renderer = Renderer(EngineConfig(catalog=tmp_path, adapter_folders=(ink.parent,)))
+    plain = pixels(draw(renderer, replace(FAST, prompt="a flower")))
+    for name in ("ink", str(ink), str(kept), sha256):
+        result = draw(renderer, replace(FAST, prompt=f"a flower <{{lora|lora}}:{name}:1>"))
+        assert (pixels(result) == plain).all(), name
+        assert "is left out" in result.notes[0]
+    known = (AdapterUse("Ink", sha256=sha256),)
+    drawn = draw(renderer, replace(FAST, prompt="a flower <{lora|lora}:ink:1>", known=known))
+    assert [(use.name, use.sha256) for use in drawn.request.adapters] == [("ink", sha256)]
+    assert (pixels(drawn) != plain).any()
+
+
+def test_a_grid_over_words_of_tags_draws_each_cell_with_its_own(renderer: Renderer) -> None:
+    """Every cell is the picture that its request draws."""
+    grid = Grid(Axis("prompt", ("ink:0", "ink:1", "neon:1")), keep=True)
+    result = draw(renderer, replace(FAST, prompt="a flower <lora:ink:0>", steps=1, grid=grid))
+    cells = [picture.png for picture in result.pictures[1:]]
+    assert len(set(cells)) == 3
+    alone = [draw(renderer, cell).pictures[0].png for cell in grid.cells(result.request)]
+    assert cells == alone
+
+
 def test_an_embedding_gives_the_pixels_of_diffusers_own_loader(tmp_path: Path) -> None:
     """One file in the folder, its stem in the prompt, its hash in the infotext."""
     vectors = torch.randn(2, 96, generator=torch.Generator().manual_seed(0)) * 0.05
@@ -396,6 +453,8 @@ def test_an_embedding_gives_the_pixels_of_diffusers_own_loader(tmp_path: Path) -
     digest = hashlib.sha256((tmp_path / "toy.safetensors").read_bytes()).hexdigest()
     assert f'TI hashes: "toy: {digest[:12]}"' in result.pictures[0].infotext
     assert "TI hashes" not in draw(renderer, FAST).pictures[0].infotext
+    late = replace(FAST, prompt="a [cat:toy:1.5]", hires=Hires(1.5, steps=2))  # only the second pass comes to it
+    assert f'TI hashes: "toy: {digest[:12]}"' in draw(renderer, late).pictures[0].infotext
 
 
 def test_an_adapters_embeddings_are_there_while_it_is_in_the_mix(renderer: Renderer, tmp_path: Path) -> None:

@@ -190,6 +190,20 @@ def test_a_job_taken_back_leaves_no_trace_in_any_line(arrivals: list[Any], membe
     assert [one.job for one in lines[0].order()] == [one.job for one in lines[1].order()]
 
 
+def test_a_job_that_is_to_be_alone_waits_for_an_empty_worker_and_holds_up_nobody_for_long() -> None:
+    """In its turn nothing else is given out; warmer ones pass it as often as any other job, and it is not lost."""
+    scheduler = Scheduler()
+    scheduler.add(Waiting("alone", 1, 1.0, "", frozenset({"cold"}), alone=True))
+    for i in range(6):
+        scheduler.add(waiting(f"warm{i}", 2 + i, 1.0))
+    passed = [scheduler.pick(worker(outstanding=1)) for _ in range(6)]
+    assert [choice and choice[0].job for choice in passed] == [*(f"warm{i}" for i in range(MAX_BYPASS)), None, None]
+    choice = scheduler.pick(worker(outstanding=0))
+    assert choice is not None
+    assert choice[0].job == "alone"
+    assert drain(scheduler) == ["warm4", "warm5"]
+
+
 def test_the_figures_of_fairness_and_warmth_hold() -> None:
     """As tests.bench.fairness measures them: others wait little behind a flood, and mixes are found warm more often."""
     for seed in range(2):

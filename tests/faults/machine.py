@@ -16,6 +16,7 @@ import sys
 import tempfile
 from collections import Counter, defaultdict
 from contextlib import AsyncExitStack, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -45,6 +46,7 @@ BOUNDS = Bounds(per_member=3, per_guild=6, in_all=6, seconds=60.0)
 DRAWN = 1.5  # seconds that the fake says it drew for
 MEMBERS = st.sampled_from([1, 2, 3])
 NOBODY = 99
+DAY = timedelta(hours=24)
 OVER = ("posted", "failed", "cancelled", "dead")
 
 
@@ -64,7 +66,7 @@ class Jobs(RuleBasedStateMachine):
         self.charges: dict[str, float] = {}
         self.acked: set[str] = set()
         self.ends: dict[str, str] = {}
-        self.notes = self.crashes = 0
+        self.notes = self.crashes = self.days = 0
         self.entered: dict[tuple[int, bool], list[str]] = defaultdict(list)  # into the line of this bot
 
     def run(self, work: Any) -> Any:
@@ -77,20 +79,26 @@ class Jobs(RuleBasedStateMachine):
     async def _start(self) -> None:
         self.open = AsyncExitStack()
         self.fleet = FakeFleet()
-        self.store: Store = await self.open.enter_async_context(open_store(None, self.data))
+        self.store: Store = await self.open.enter_async_context(open_store(None, self.data, now=self._now))
         clock = FakeClock()
-        self.runner = Runner(self.store, self.fleet, Scheduler(), self.poster, clock=clock, sleep=clock.sleep)
+        self.runner = Runner(
+            self.store, self.fleet, Scheduler(), self.poster, longest_wait=DAY, clock=clock, sleep=clock.sleep
+        )
         self.orders = Orders(self.store, self.runner, BOUNDS)
         self.entered.clear()
         await self.runner.start()
         await self._settle()
 
+    def _now(self) -> datetime:
+        return datetime.now(UTC) + self.days * DAY
+
     async def _settle(self) -> None:
         """Nothing is under way that goes on by itself."""
         async with asyncio.timeout(30):
-            await asyncio.sleep(0)
-            while self.runner._tasks or (self.runner.waiting and self.runner.running < 2):  # noqa: ASYNC110
-                await asyncio.sleep(0.002)
+            quiet = 0
+            while quiet < 3:
+                await asyncio.sleep(0.001)
+                quiet = 0 if self.runner._tasks or self.runner._wake.is_set() else quiet + 1
 
     # events
 
@@ -165,6 +173,24 @@ class Jobs(RuleBasedStateMachine):
     def worker(self, data: st.DataObject, how: str) -> None:
         job_id = data.draw(st.sampled_from(sorted(self.fleet._out)))
         self.run(getattr(self.fleet, how)(job_id))
+        self.run(self._settle())
+
+    @rule()
+    def a_day_passes(self) -> None:
+        """Whoever still waits is told that it was too long."""
+        self.days += 1
+        late = [row["id"] for row in rows(self.data) if row["state"] in ("acked", "queued")]
+        self.run(self.runner.tidy())
+        self.run(self._settle())
+        assert {self._row(job_id)["state"] for job_id in late} <= {"failed"}
+
+    @precondition(lambda self: self.fleet._out)
+    @rule(data=st.data())
+    def event_is_lost(self, data: st.DataObject) -> None:
+        """The worker is done with an attempt, and nobody hears of it."""
+        job_id = data.draw(st.sampled_from(sorted(self.fleet._out)))
+        del self.fleet._out[job_id], self.runner._runs[job_id]
+        self.run(self.runner.tidy())
         self.run(self._settle())
 
     @rule(outages=st.integers(1, 3))

@@ -10,13 +10,13 @@ from discord import app_commands, ui
 from discord.app_commands import Choice, Range
 from discord.ext import commands
 
-from engine import BUILTIN, BadRequest, read_picture
+from engine import BadRequest, read_picture
 
 from ...importing import megabytes
 from ...language import say
 from ...orders.additions import EVERYONE, GUILD, PRIVATE
 from ...views import asking
-from ...views.adding import show_named, show_offer
+from ...views.adding import SentButton, show_named, show_offer
 from ...views.forms import Form
 from ...views.offers import link_card
 from ..options import IMAGE_TYPES, read_image
@@ -50,7 +50,7 @@ class Add(commands.Cog):
         large: bool = False,
     ) -> None:
         if large:
-            await _give_link(interaction)
+            await _give_link(interaction, name, visibility)
         elif source.strip() or file is not None:
             await _look(interaction, source, file, name, visibility)
         else:
@@ -100,15 +100,17 @@ async def _look_at_picture(interaction: asking.Interaction, file: discord.Attach
     reading = await asyncio.to_thread(read_picture, await read_image(interaction, file))
     if not reading.request.adapters:
         raise BadRequest("The metadata of this picture name no adapter.")
-    models = (BUILTIN, *interaction.client.config.engine.models)
-    found = await interaction.client.orders.replay(reading, asking.who(interaction), models, ())
+    who = asking.who(interaction)
+    models = (await interaction.client.settings.of(who)).models or ()
+    found = await interaction.client.orders.replay(reading, who, models, ())
     await show_named(interaction, found, visibility)
 
 
-async def _give_link(interaction: asking.Interaction) -> None:
-    drop, who = interaction.client.drop, asking.who(interaction)
+async def _give_link(interaction: asking.Interaction, name: str, visibility: str) -> None:
+    drop, intake, who = interaction.client.drop, interaction.client.intake, asking.who(interaction)
     if drop is None:
         raise BadRequest("Whoever runs this bot has set up no page for large files; /lora add source: takes addresses.")
-    minutes, most = interaction.client.config.drop.minutes, megabytes(interaction.client.intake.cap)
-    card = link_card(drop.link(who.member_id, who.guild_id), most, minutes)
+    number = await intake.invite(who, name=name, visibility=visibility)
+    address, minutes = drop.link(who.member_id, who.guild_id, number), interaction.client.config.drop.minutes
+    card = link_card(address, megabytes(intake.cap), minutes, SentButton(number))
     await interaction.response.send_message(view=card, ephemeral=True)

@@ -95,6 +95,7 @@ async def _kinds(place: Town) -> list[Kind]:
         Kind("loom:weights:{}", job, GONE_JOB, is_owner, changes=False),
         Kind("loom:cell:{}", job, GONE_JOB, is_owner, changes=False),
         Kind("loom:cancel:{}", waiting, GONE_JOB, lambda seat: seat.governs, once=True),
+        Kind("loom:queue:cancel", waiting, GONE_JOB, lambda seat: seat.governs, once=True, values=("{}",)),
         Kind("loom:delete:{}", job, GONE_JOB, lambda seat: seat.governs, once=True),
         Kind("loom:page:1:n", "", "", anybody, changes=False),
         Kind("loom:open:1", job, GONE_JOB, is_owner, changes=False, values=("{}",)),

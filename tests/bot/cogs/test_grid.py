@@ -57,7 +57,7 @@ async def test_a_sheet_is_one_job_with_one_post(tmp_path: Path) -> None:
         grid = attempt.request.grid
         assert grid is not None
         assert (grid.x, grid.y) == (Axis("weight ink", (0, 0.5, 1)), Axis("seed", (1, 2)))
-        assert [(use.name, len(use.sha256)) for use in grid.adapters] == [("ink", 64)]
+        assert [(use.name, len(use.sha256)) for use in attempt.request.known] == [("ink", 64)]
         message = w.channel.last_message
         assert "6 cells over `weight ink: 0, 0.5, 1 × seed: 1, 2`" in texts(message)
         assert list(buttons(message)) == ["Again", "Vary seed", "Cell…", "Delete"]

@@ -13,9 +13,9 @@ from bot.orders import JobState, Order, Ticket
 from bot.orders.values import read_short_id
 from bot.views import asking
 from bot.views.cards import finished
-from engine import SAMPLERS, SCHEDULES, AdapterUse, Hires
+from engine import SAMPLERS, SCHEDULES, UPSCALERS, AdapterUse, EngineConfig, Hires
 from tests.bot.worlds import buttons, texts, world
-from tests.fakes import png, until
+from tests.fakes import adapter_file, checkpoint, png, until
 
 
 async def test_its_options_are_the_ones_that_were_promised(tmp_path: Path) -> None:
@@ -23,7 +23,7 @@ async def test_its_options_are_the_ones_that_were_promised(tmp_path: Path) -> No
         command = w.bot.tree.get_command("imagine")
         names = [parameter.name for parameter in command.parameters]  # type: ignore[union-attr]
     promised = "prompt negative lora weight lora2 weight2 lora3 weight3 model size steps cfg sampler seed count image"
-    assert names == [*promised.split(), "strength", "mask", "hires", "vae", "clip_skip", "schedule"]
+    assert names == [*promised.split(), "strength", "mask", "hires", "upscaler", "vae", "clip_skip", "schedule"]
 
 
 async def test_the_first_answer_tells_the_place_of_a_job_that_is_already_recorded(tmp_path: Path) -> None:
@@ -268,8 +268,29 @@ async def test_adapters_are_offered_by_name_while_typing(tmp_path: Path) -> None
         await w.dispatched()
         assert [use.name for use in w.fleet.attempts[0].request.adapters] == ["ink"]
         assert read_short_id(ink)
-        w.fleet.holds = type(w.fleet.holds)(model="builtin", family="SDXL")
-        assert await w.alice.autocomplete(w.channel, "imagine", "lora", "", prompt="x") == []
+
+
+async def test_what_fits_is_told_by_the_model_in_force_before_it_was_drawn_with(tmp_path: Path) -> None:
+    """The server's, a member's own, and the one that the command names."""
+    engine = EngineConfig(models={"xl": str(checkpoint(tmp_path / "xl.safetensors"))})
+    async with world(tmp_path / "data", engine=engine) as w:
+        path = adapter_file(tmp_path / "wide.safetensors", width=2048)
+        await w.bot.orders._store.catalog.add(path, "wide", visibility="everyone")
+
+        async def offered(who: Any, **given: str) -> set[str]:
+            found = await who.autocomplete(w.channel, "imagine", "lora", "", prompt="x", **given)
+            return {choice["name"].split(" · ")[0] for choice in found}
+
+        await w.anna.slash(w.channel, "model use", name="xl")
+        await w.bob.slash(w.channel, "settings me", model="builtin")
+        assert await offered(w.alice) == await offered(w.bob, model="xl") == {"wide"}
+        assert await offered(w.bob) == await offered(w.alice, model="builtin") == {"ink", "neon", "light"}
+        sizes = await w.alice.autocomplete(w.channel, "imagine", "size", "", prompt="x")
+        assert sizes[0]["value"] == "1024x1024"
+        refused = await w.alice.slash(w.channel, "imagine", prompt="x", lora="ink")
+        assert "ink was made for built-in; this base model is SDXL. Made for it: wide." in texts(
+            refused.response.message
+        )
 
 
 async def test_sizes_and_models_are_offered_and_samplers_are_a_list(tmp_path: Path) -> None:
@@ -282,3 +303,16 @@ async def test_sizes_and_models_are_offered_and_samplers_are_a_list(tmp_path: Pa
         lists = {p.name: [choice.value for choice in p.choices] for p in command.parameters}  # type: ignore[union-attr]
         assert lists["sampler"] == list(SAMPLERS)
         assert lists["schedule"] == list(SCHEDULES)
+        assert lists["upscaler"] == list(UPSCALERS)
+
+
+async def test_the_upscaler_of_the_second_pass_is_chosen(tmp_path: Path) -> None:
+    """The usual one where none is said; one without a second pass is not dropped in silence."""
+    async with world(tmp_path) as w:
+        for options in ({"hires": 2.0}, {"hires": 1.5, "upscaler": "Lanczos"}):
+            await w.alice.slash(w.channel, "imagine", prompt="x", **options)
+        await w.dispatched(2)
+        asked = [attempt.request.hires for attempt in w.fleet.attempts]
+        assert asked == [Hires(2.0), Hires(1.5, upscaler="Lanczos")]
+        refused = await w.alice.slash(w.channel, "imagine", prompt="x", upscaler="Lanczos")
+        assert "An upscaler is for hires" in texts(refused.response.message)

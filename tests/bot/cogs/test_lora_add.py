@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import io
 import re
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from aiohttp import web
 from PIL import Image, PngImagePlugin
 
-from bot.config import Imports
+from bot.config import Drop, Imports
 from bot.importing import Updated
 from bot.orders import CatalogEntry
 from engine import BUILTIN_ADAPTERS, builtin_adapter, builtin_samples, inspect_adapter
@@ -188,6 +190,60 @@ async def test_what_cannot_be_added_is_said_in_private(tmp_path: Path, options: 
         assert words in texts(getattr(answer, "message", answer))
         assert (await entries(w), blobs(w)) == ([], 3)
         assert list((tmp_path / "incoming").iterdir()) == []
+
+
+def free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port: int = taken.getsockname()[1]
+        return port
+
+
+@asynccontextmanager
+async def dropping(data: Path) -> AsyncIterator[World]:
+    """A world with a drop page, the real server."""
+    port = free_port()
+    async with world(data, drop=Drop(url=f"http://127.0.0.1:{port}", port=port)) as w:
+        yield w
+
+
+async def dropped(shown: Any) -> str:
+    """What the page says to an adapter that is sent by the link of this answer."""
+    link = next(item.url for item in items(shown.response.message) if getattr(item, "url", None))
+    async with (
+        aiohttp.ClientSession() as session,
+        session.put(link, params={"name": "x.safetensors"}, data=adapter_bytes()) as answer,
+    ):
+        return str((await answer.json())["sentence"])
+
+
+async def test_a_large_file_comes_by_the_page_and_is_added_on_a_yes(tmp_path: Path) -> None:
+    """Called and seen as the command said."""
+    async with dropping(tmp_path) as w:
+        shown = await w.alice.slash(w.channel, "lora add", large=True, name="Tusche", visibility="guild")
+        early = await w.alice.click(shown.response.message, label="It is sent")
+        assert "Nothing has come by this link yet" in texts(early.response.message)
+        assert "SD 1.5" in await dropped(shown)
+        assert (await entries(w), blobs(w)) == ([], 3)
+        card = await w.alice.click(shown.response.message, label="It is sent")
+        said = texts(card.response.message)
+        for words in ("made for: `SD 1.5`", "called here: `Tusche`", "seen by: everyone in this server"):
+            assert words in said, words
+        done = await w.alice.click(card.response.message, label="Add")
+        assert "Added `Tusche`, seen by everyone in this server." in texts(done.response.message)
+        (entry,) = await entries(w)
+        assert (entry.name, entry.visibility, entry.owner_id) == ("Tusche", "guild", w.alice.id)
+        assert list((tmp_path / "incoming").iterdir()) == []
+
+
+async def test_a_large_file_is_gone_after_a_no(tmp_path: Path) -> None:
+    async with dropping(tmp_path) as w:
+        shown = await w.alice.slash(w.channel, "lora add", large=True)
+        await dropped(shown)
+        card = await w.alice.click(shown.response.message, label="It is sent")
+        done = await w.alice.click(card.response.message, label="Cancel")
+        assert texts(done.response.message).strip() == "Not added."
+        assert (await entries(w), list((tmp_path / "incoming").iterdir())) == ([], [])
 
 
 async def test_an_upload_says_what_it_is_and_shares_the_file_that_is_here(tmp_path: Path) -> None:

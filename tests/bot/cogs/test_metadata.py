@@ -11,8 +11,9 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from bot.views.metadata import FILE
-from engine import AdapterUse, builtin_adapter, infotext_exif, inspect_adapter
+from engine import AdapterUse, EngineConfig, builtin_adapter, infotext_exif, inspect_adapter
 from tests.bot.worlds import World, buttons, texts, world
+from tests.fakes import adapter_file, checkpoint
 
 WEBUI = (
     "a red flower <lora:{name}:0.5> <lora:lost:0.7>\nNegative prompt: fog\n"
@@ -100,6 +101,24 @@ async def test_the_menu_reads_an_infotext_that_somebody_wrote(tmp_path: Path) ->
         assert "a red flower" in texts(shown.response.message)
 
 
+async def test_a_text_is_pasted_and_made_again(tmp_path: Path) -> None:
+    """By a form that /metadata opens where no file is sent; what says nothing is told so in private."""
+    async with world(tmp_path) as w:
+        form = await w.alice.slash(w.channel, "metadata")
+        shown = await w.alice.submit_modal(form, {"text": WEBUI.format(name="renamed", digest=digest())})
+        assert shown.response.ephemeral
+        for words in ("Made with WebUI", "`renamed` 0.5: here as `ink`, the same file", "`lost`: not here"):
+            assert words in texts(shown.response.message), words
+        await w.alice.click(shown.response.message, label="Make again")
+        await w.dispatched()
+        request = w.fleet.attempts[0].request
+        assert (request.prompt, request.negative, request.seed) == ("a red flower", "fog", 42)
+        form = await w.alice.slash(w.channel, "metadata")
+        refused = await w.alice.submit_modal(form, {"text": "a red flower"})
+        assert "does not say how a picture was made" in texts(refused.response.message)
+        assert refused.response.ephemeral
+
+
 async def test_the_first_picture_that_says_something_is_taken(tmp_path: Path) -> None:
     async with world(tmp_path) as w:
         plain = io.BytesIO()
@@ -165,6 +184,30 @@ async def test_a_card_whose_file_is_gone_says_what_to_do(tmp_path: Path) -> None
         w.env.backend.get_message(w.channel.id, shown.response.message.id).attachments.clear()
         result = await w.alice.click(shown.response.message, label="Make again")
         assert "read the picture's metadata once more" in result.response.content
+
+
+async def test_what_fits_is_told_by_the_model_in_force(tmp_path: Path) -> None:
+    engine = EngineConfig(models={"xl": str(checkpoint(tmp_path / "xl.safetensors"))})
+    async with world(tmp_path / "data", engine=engine) as w:
+        path = adapter_file(tmp_path / "wide.safetensors", width=2048)
+        await w.bot.orders._store.catalog.add(path, "wide", visibility="everyone")
+        await w.anna.slash(w.channel, "model use", name="xl")
+        shown = await asked(w, picture("x <lora:wide:1> <lora:ink:1>\nSteps: 9, Sampler: Heun, Seed: 3, RNG: CPU"))
+        assert "ink was made for built-in and is left out: this base model is SDXL." in texts(shown.response.message)
+        await w.alice.click(shown.response.message, label="Make again")
+        await w.dispatched()
+        request = w.fleet.attempts[0].request
+        assert (request.model, [use.name for use in request.adapters]) == ("xl", ["wide"])
+
+
+async def test_a_configured_vae_draws_again(tmp_path: Path) -> None:
+    async with world(tmp_path, engine=EngineConfig(vaes={"soft": "owner/soft"})) as w:
+        shown = await asked(w, picture("x\nSteps: 9, Sampler: Heun, Seed: 3, RNG: CPU, VAE: Soft.safetensors"))
+        assert "`soft`" in texts(shown.response.message)
+        assert "not here" not in texts(shown.response.message)
+        await w.alice.click(shown.response.message, label="Make again")
+        await w.dispatched()
+        assert w.fleet.attempts[0].request.vae == "soft"
 
 
 async def test_the_menu_is_told_to_discord(tmp_path: Path) -> None:

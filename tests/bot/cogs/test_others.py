@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
+import discord
+
 from bot.orders import JobState
+from tests.bot import forgery
 from tests.bot.worlds import buttons, items, texts, world
 
 
@@ -157,6 +161,60 @@ async def test_queue_tells_the_line_and_ones_own_place(tmp_path: Path) -> None:
         assert "`three`" in texts(shown.response.message)
         theirs = await w.bob.slash(w.channel, "queue")
         assert "three" not in texts(theirs.response.message)
+
+
+async def test_queue_tells_what_each_job_costs_once_that_is_known(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        await w.alice.slash(w.channel, "imagine", prompt="one")
+        unknown = texts((await w.alice.slash(w.channel, "queue")).response.message)
+        assert "- place 1: `one`" in unknown
+        job_id = await w.dispatched()
+        await w.fleet.finish(job_id)
+        await w.ended(job_id)
+        for prompt in ("two", "three"):
+            await w.alice.slash(w.channel, "imagine", prompt=prompt)
+        shown = texts((await w.alice.slash(w.channel, "queue")).response.message)
+        assert re.search(r"- place 1, about 3 s, 2 s of it to draw: `three`", shown)
+
+
+async def test_queue_cancels_the_job_that_is_chosen_also_after_a_restart(tmp_path: Path) -> None:
+    """Where it was announced it says so, and the list is without it; the menu is gone with the last one."""
+    async with world(tmp_path) as w:
+        for prompt in ("one", "two", "three"):
+            await w.alice.slash(w.channel, "imagine", prompt=prompt)
+        await w.dispatched(2)
+        third = await w.newest()
+        shown = (await w.alice.slash(w.channel, "queue")).response
+        await w.alice.select(shown.message, [third.id])
+        assert (await w.ended(third.id)).state is JobState.CANCELLED
+        assert "Cancelled" in texts(w.channel.last_message)
+        assert "`three`" not in texts(shown.message)
+        assert "`two`" in texts(shown.message)
+        await w.restart()
+        await w.dispatched(2)
+        for attempt in list(w.fleet.attempts):
+            await w.alice.select(shown.message, [attempt.job])
+            assert (await w.ended(attempt.job)).state is JobState.CANCELLED
+        assert "Nothing waits" in texts(shown.message)
+        assert not [item for item in items(shown.message) if item.type is discord.ComponentType.select]
+
+
+async def test_queue_cancels_nothing_of_somebody_else_and_nothing_that_is_drawn(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        for member, prompt in ((w.alice, "hers"), (w.bob, "his")):
+            await member.slash(w.channel, "imagine", prompt=prompt)
+        hers, his = await w.dispatched(1), await w.dispatched(2)
+        shown = (await w.bob.slash(w.channel, "queue")).response.message
+        message = w.env.backend.get_message(w.channel.id, shown.id)
+        press = forgery.press(w.env, forgery.actor(w.bob, w.channel), message, "loom:queue:cancel", [hers])
+        said = forgery.answers(w.env, await press.over())
+        assert any("belongs to the one who asked" in message.content for message in said)
+        assert (await w.job(hers)).state is JobState.RUNNING
+        await w.fleet.finish(his)
+        await w.ended(his)
+        late = await w.bob.select(shown, [his])
+        assert "already finished" in late.followups[0].content
+        assert "`his`" not in texts((await w.bob.slash(w.channel, "queue")).response.message)
 
 
 async def test_no_answer_has_more_than_discord_takes(tmp_path: Path) -> None:

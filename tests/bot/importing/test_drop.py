@@ -54,15 +54,15 @@ async def world(sites: Sites) -> AsyncIterator[World]:
 
 
 async def test_a_file_arrives_with_whose_it_is(world: World, adapter: bytes) -> None:
-    link = world.server.link(42, 7)
+    link = world.server.link(42, 7, "key")
     assert await world.put(link, adapter, "My Ink.safetensors") == (200, "My Ink is yours now.")
     ((dropped, data),) = world.kept
-    assert (dropped.member_id, dropped.guild_id, data) == (42, 7, adapter)
+    assert (dropped.member_id, dropped.guild_id, dropped.key, data) == (42, 7, "key", adapter)
     assert dropped.fetched.provenance.origin == "upload"
 
 
 async def test_a_link_takes_one_file(world: World, adapter: bytes) -> None:
-    link = world.server.link(42, None)
+    link = world.server.link(42, None, "key")
     assert (await world.put(link, adapter))[0] == 200
     assert await world.put(link, adapter) == (410, PageWords().used)
     async with world.session.get(link) as answer:
@@ -72,13 +72,13 @@ async def test_a_link_takes_one_file(world: World, adapter: bytes) -> None:
 
 
 async def test_a_link_ends(world: World, adapter: bytes) -> None:
-    link = world.server.link(42, 7)
+    link = world.server.link(42, 7, "key")
     world.now += 30 * 60
     assert await world.put(link, adapter) == (410, PageWords().expired)
 
 
 async def test_no_part_of_a_link_can_be_made_up(world: World, adapter: bytes) -> None:
-    base, _, token = world.server.link(42, 7).rpartition("/")
+    base, _, token = world.server.link(42, 7, "key").rpartition("/")
     parts = token.split(".")
     forged = [".".join([*parts[:at], part + "0", *parts[at + 1 :]]) for at, part in enumerate(parts)]
     for other in (*forged, "x", "....", "%ff", "1.2.3.4.5", parts[-1], "ü" * 40):
@@ -92,17 +92,17 @@ async def test_a_link_of_an_earlier_run_says_so(world: World) -> None:
     """The key lives in memory only."""
     again = DropServer(Drop(port=0), world.sites.importer, world.keep, clock=lambda: world.now)
     with pytest.raises(DropRefused, match="restarted"):
-        again.read(world.server.link(42, 7).rpartition("/")[2])
+        again.read(world.server.link(42, 7, "key").rpartition("/")[2])
 
 
 async def test_links_begin_with_the_public_address(world: World) -> None:
     config = Drop(url="https://loras.example.com/bot/", port=0)
     server = DropServer(config, world.sites.importer, world.keep)
-    assert server.link(1, None).startswith("https://loras.example.com/bot/drop/1.0.")
+    assert server.link(1, None, "key").startswith("https://loras.example.com/bot/drop/1.0.")
 
 
 async def test_a_wrong_file_can_be_followed_by_the_right_one(world: World, adapter: bytes) -> None:
-    link = world.server.link(42, 7)
+    link = world.server.link(42, 7, "key")
     status, sentence = await world.put(link, b"\x80\x02 pickled" * 10, "x.safetensors")
     assert (status, "pickle" in sentence) == (422, True)
     status, sentence = await world.put(link, adapter[:-10])
@@ -111,7 +111,7 @@ async def test_a_wrong_file_can_be_followed_by_the_right_one(world: World, adapt
 
 
 async def test_not_for_ever(world: World) -> None:
-    link = world.server.link(42, 7)
+    link = world.server.link(42, 7, "key")
     for _ in range(TRIES):
         assert (await world.put(link, b"<html>"))[0] == 422
     assert (await world.put(link, b"<html>"))[0] == 410
@@ -119,7 +119,7 @@ async def test_not_for_ever(world: World) -> None:
 
 async def test_whoever_keeps_the_file_may_refuse_it(world: World, adapter: bytes) -> None:
     world.refusal = SourceUnusable("This one is banned here.")
-    link = world.server.link(42, 7)
+    link = world.server.link(42, 7, "key")
     assert await world.put(link, adapter) == (422, "This one is banned here.")
     world.refusal = None
     assert (await world.put(link, adapter))[0] == 200
@@ -127,7 +127,7 @@ async def test_whoever_keeps_the_file_may_refuse_it(world: World, adapter: bytes
 
 async def test_too_large_is_said_at_once_and_while_it_comes(world: World, adapter: bytes) -> None:
     world.sites.importer.cap = 100_000
-    link = world.server.link(42, 7)
+    link = world.server.link(42, 7, "key")
     assert await world.put(link, adapter) == (413, "The file has 0.2 MB; at most 0.1 MB are taken here.")
 
     async def pieces() -> AsyncIterator[bytes]:  # without a length
@@ -142,11 +142,11 @@ async def test_one_who_stops_sending_is_not_waited_for(world: World, adapter: by
         yield adapter[:1000]
         await asyncio.sleep(1)
 
-    assert (await world.put(world.server.link(42, 7), stalls()))[0] == 408
+    assert (await world.put(world.server.link(42, 7, "key"), stalls()))[0] == 408
 
 
 async def test_one_who_hangs_up_can_try_again(world: World, adapter: bytes) -> None:
-    link = world.server.link(42, 7)
+    link = world.server.link(42, 7, "key")
     _, writer = await asyncio.open_connection("127.0.0.1", world.server.port)
     path = link.partition(str(world.server.port))[2]
     writer.write(f"PUT {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(adapter)}\r\n\r\n".encode() + adapter[:5000])
@@ -161,7 +161,7 @@ async def test_one_who_hangs_up_can_try_again(world: World, adapter: bytes) -> N
 
 
 async def test_the_page_needs_nothing_from_elsewhere_and_allows_nothing(world: World) -> None:
-    async with world.session.get(world.server.link(42, 7)) as answer:
+    async with world.session.get(world.server.link(42, 7, "key")) as answer:
         text = await answer.text()
         policy = answer.headers["Content-Security-Policy"]
         assert answer.headers["Referrer-Policy"] == "no-referrer"
@@ -197,7 +197,7 @@ async def test_a_port_in_use_is_an_error_and_leaves_nothing_open(world: World, t
 
 async def test_the_page_speaks_the_language_of_its_reader(world: World) -> None:
     """Its words, what its script says, and what it is refused for."""
-    link = world.server.link(42, 7)
+    link = world.server.link(42, 7, "key")
     for accepted, said in (("zh-CN,zh;q=0.9", "选择文件"), ("en-US", "Choose a file"), ("xx", "Choose a file")):
         async with world.session.get(link, headers={"Accept-Language": accepted}) as answer:
             text = await answer.text()

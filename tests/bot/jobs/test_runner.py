@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bot.jobs import Runner, runner
-from bot.jobs.runner import DEFECT, INTERRUPTED
-from bot.orders import JobState, StorageFull
+from bot.jobs.runner import DEFECT, EXPIRED, INTERRUPTED
+from bot.orders import Job, JobState, StorageFull
 from bot.store import JobRows, open_store
-from engine import AdapterUse, Attempt, Done, Holds, Lost, Request, Scheduler, WorkerId
-from tests.fakes import CHANNEL, Bench, FakeFleet, FakePoster, bench, order, result, until, who
+from engine import AdapterUse, Attempt, Done, Holds, Lost, Request, Scheduler, WorkerId, builtin_adapter
+from tests.fakes import CHANNEL, NOW, Bench, FakeClock, FakeFleet, FakePoster, bench, order, result, until, who
 
 
 @pytest.fixture
@@ -111,6 +113,20 @@ async def test_the_wait_is_learned_from_what_was_drawn(at: Bench) -> None:
     assert at.runner.ticket(await at.job(second)).wait == pytest.approx(3 * 1.5)
     fourth = await at.ordered()
     assert at.runner.ticket(await at.job(fourth)).wait == pytest.approx(4 * 1.5)
+
+
+async def test_the_wait_is_known_from_the_start_where_something_was_drawn_before(tmp_path: Path) -> None:
+    """From what was ordered, not from what became of it: who leaves the size to the model is told the same."""
+    async with bench(tmp_path, fleet=FakeFleet(auto=True)) as at:
+        for count in (1, 3, 2):
+            job_id = await at.ordered(order(count=count))
+            await ended(at, job_id, JobState.POSTED)
+        assert (await at.job(job_id)).request.width == 128
+        before = at.runner.estimate(order().request)
+        assert before is not None
+    async with bench(tmp_path) as at:
+        assert at.runner.estimate(order().request) == pytest.approx(before)
+        assert at.runner.price(order().request) == pytest.approx(before)
 
 
 async def test_progress_is_shown_every_two_seconds_at_most(at: Bench) -> None:
@@ -229,15 +245,13 @@ async def test_a_drawn_job_cannot_be_cancelled(at: Bench) -> None:
 
 async def test_a_lost_attempt_is_tried_once_more(at: Bench) -> None:
     """The second attempt may finish the job; a second loss ends it with an apology."""
-    ids = [await at.ordered(), await at.ordered()]
-    for job_id in ids:
+    for second in (at.fleet.finish, at.fleet.lose):
+        job_id = await at.ordered()
         await at.dispatched(job_id)
         await at.fleet.lose(job_id)
         await at.dispatched(job_id, attempt=2)
-    await at.fleet.finish(ids[0])
-    await ended(at, ids[0], JobState.POSTED)
-    await at.fleet.lose(ids[1])
-    await ended(at, ids[1], JobState.FAILED)
+        await second(job_id)
+        await ended(at, job_id, JobState.POSTED if second == at.fleet.finish else JobState.FAILED)
     assert [job.sentence for job in at.poster.closed] == [INTERRUPTED]
 
 
@@ -303,6 +317,35 @@ async def test_a_defect_ends_one_job_and_no_other(at: Bench, caplog: pytest.LogC
     await at.dispatched(other)
     await at.fleet.finish(other)
     await ended(at, other, JobState.POSTED)
+
+
+async def test_a_defect_ends_its_job_also_where_that_cannot_be_written_down_at_first(
+    at: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever write fails then, for a while: the job has its end, and its member has seen it once."""
+    monkeypatch.setattr(runner, "SECOND_TRY", 0.02)
+    for name in ("failed", "dead", "told"):
+        broken, real = [2], getattr(JobRows, name)
+
+        async def failing(self: JobRows, *args: object, real: Any = real, broken: list[int] = broken) -> object:
+            if broken[0]:
+                broken[0] -= 1
+                raise StorageFull("The disk is full.")
+            return await real(self, *args)
+
+        async def defect(job: Job, nonce: str) -> tuple[int, int]:
+            raise ZeroDivisionError
+
+        monkeypatch.setattr(JobRows, name, failing)
+        monkeypatch.setattr(at.poster, "post", defect)
+        job_id = await at.ordered()
+        await at.dispatched(job_id)
+        await at.fleet.finish(job_id)
+        await ended(at, job_id, JobState.DEAD)
+        assert broken == [0], name
+        assert await at.store.jobs.untold() == ()
+        assert {job.sentence for job in at.poster.closed if job.id == job_id} == {DEFECT}
+        monkeypatch.setattr(JobRows, name, real)
 
 
 class DroppingFleet(FakeFleet):
@@ -480,7 +523,7 @@ async def test_draining_waits_for_what_runs_and_no_longer_than_it_is_told(at: Be
     await draining
     await at.runner.aclose()
     assert [(await at.job(job)).state for job in (second, third)] == [JobState.QUEUED, JobState.QUEUED]
-    assert await at.store.jobs.losses(second) == 0
+    assert (await at.job(second)).losses == 0
 
 
 async def test_draining_waits_until_what_was_drawn_is_shown(at: Bench) -> None:
@@ -510,7 +553,7 @@ async def test_what_cannot_be_shown_holds_up_the_end_once(at: Bench, monkeypatch
 
 
 async def test_a_broken_engine_leaves_every_job_to_the_next_process(tmp_path: Path) -> None:
-    """What ran counts one loss against it, what waited none, and nobody is told of an end that is none."""
+    """What had begun counts one loss against it, what waited none, and nobody is told of an end that is none."""
     async with bench(tmp_path) as at:
         running, waiting = await at.ordered(), await at.ordered()
         third = await at.ordered()
@@ -521,5 +564,167 @@ async def test_a_broken_engine_leaves_every_job_to_the_next_process(tmp_path: Pa
         await until(lambda: not at.runner._tasks)
     async with bench(tmp_path, fleet=FakeFleet(auto=True)) as at:
         await until(lambda: len(at.poster.posts) == 3)
-        assert [await at.store.jobs.losses(job) for job in (running, waiting, third)] == [1, 1, 0]
+        assert [(await at.job(job)).losses for job in (running, waiting, third)] == [1, 0, 0]
     assert at.poster.closed == []
+
+
+@pytest.mark.parametrize("again", [False, True])
+async def test_who_waits_too_long_is_told_so_and_has_spent_nothing(tmp_path: Path, again: bool) -> None:
+    """While the bot runs and also where it did not; what is drawn goes on, and who is not too late is drawn."""
+    clock, poster, day = FakeClock(), FakePoster(), timedelta(hours=24)
+
+    def now() -> datetime:
+        return NOW + timedelta(seconds=clock.time)
+
+    async with AsyncExitStack() as stack:
+        at = await stack.enter_async_context(bench(tmp_path, poster=poster, longest_wait=day, now=now))
+        first, second = await at.ordered(), await at.ordered()
+        await at.dispatched(second)
+        at.runner.hold()
+        late = [await at.ordered(order(by=who(member))) for member in (2, 3)]
+        clock.time += day.total_seconds() / 2
+        fresh = await at.ordered(order(by=who(4)))
+        await at.runner.tidy()
+        assert poster.closed == []
+        clock.time += day.total_seconds() / 2 + 1
+        if again:
+            for job_id in (first, second):
+                await at.fleet.finish(job_id)
+            await stack.aclose()
+            at = await stack.enter_async_context(bench(tmp_path, poster=poster, longest_wait=day, now=now))
+        else:
+            await at.runner.tidy()
+            at.runner.release()
+            for job_id in (first, second):
+                await at.fleet.finish(job_id)
+        await at.dispatched(fresh)
+        await until(lambda: not at.runner._tasks)
+        assert [(job.id, job.state, job.sentence) for job in poster.closed] == [
+            (job_id, JobState.FAILED, EXPIRED) for job_id in late
+        ]
+        assert [await at.store.jobs.spent(member) for member in (2, 3)] == [0, 0]
+        assert at.runner.waiting == 0
+        assert [attempt.job for attempt in at.fleet.attempts if attempt.job in late] == []
+
+
+async def test_without_a_limit_nobody_waits_too_long(tmp_path: Path) -> None:
+    clock = FakeClock()
+    async with bench(tmp_path, now=lambda: NOW + timedelta(seconds=clock.time)) as at:
+        at.runner.hold()
+        job_id = await at.ordered()
+        clock.time += 1e9
+        await at.runner.tidy()
+        assert (await at.job(job_id)).state is JobState.QUEUED
+
+
+async def test_a_job_that_runs_in_nothing_but_its_row_is_drawn_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found by the look that is had now and then; it is not blamed, and what a worker has is left alone."""
+    monkeypatch.setattr(runner, "TIDY_EVERY", 0.02)
+    async with bench(tmp_path) as at:
+        lost, kept = await at.ordered(), await at.ordered(order(by=who(2)))
+        await at.dispatched(kept)
+        del at.runner._runs[lost], at.fleet._out[lost]
+        await at.dispatched(lost, attempt=2)
+        await at.fleet.finish(lost)
+        await ended(at, lost, JobState.POSTED)
+        assert (await at.job(lost)).losses == 0
+        assert [attempt.attempt for attempt in at.fleet.attempts if attempt.job == kept] == [1]
+
+
+async def test_what_is_still_being_kept_is_not_drawn_again(at: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its row says running, and no worker has it: the pictures wait for room on the disk."""
+    monkeypatch.setattr(runner, "SECOND_TRY", 0.02)
+    real, full = JobRows.rendered, asyncio.Event()
+
+    async def rendered(self: JobRows, *args: Any) -> bool:
+        if full.is_set():
+            raise StorageFull("The disk is full.")
+        return await real(self, *args)
+
+    monkeypatch.setattr(JobRows, "rendered", rendered)
+    job_id = await at.ordered()
+    await at.dispatched(job_id)
+    full.set()
+    await at.fleet.finish(job_id)
+    for _ in range(3):
+        await at.runner.tidy()
+        await asyncio.sleep(0.02)
+    full.clear()
+    await ended(at, job_id, JobState.POSTED)
+    assert len(at.fleet.attempts) == 1
+
+
+async def break_down(at: Bench) -> None:
+    """The engine breaks, and what it takes with it is written down."""
+    await at.fleet.break_down()
+    await until(lambda: not at.runner._tasks)
+
+
+async def kill(at: Bench) -> None:
+    """The process is gone without a word: nothing that ran is written down."""
+    tasks = [task for task in (*at.runner._tasks, at.runner._serving) if task is not None]
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    at.fleet._out.clear()
+
+
+async def added(at: Bench, name: str) -> AdapterUse:
+    """A built-in adapter that everybody may draw with."""
+    entry = await at.store.catalog.add(builtin_adapter(name), name, visibility="everyone")
+    return AdapterUse(name, sha256=entry.info.sha256)
+
+
+@pytest.mark.parametrize("end", [break_down, kill])
+async def test_a_job_that_kills_its_workers_takes_no_other_job_with_it(tmp_path: Path, end: Any) -> None:
+    """Each one that was there when it happened is drawn alone the next time: only the guilty one is lost twice."""
+    poster = FakePoster()
+    async with bench(tmp_path, poster=poster) as at:
+        added = [
+            await at.store.catalog.add(builtin_adapter(each), each, visibility="everyone") for each in ("ink", "neon")
+        ]
+        ink, neon = (AdapterUse(entry.name, sha256=entry.info.sha256) for entry in added)
+        poison = await at.ordered(order(adapters=(ink,)))
+        innocent = await at.ordered(order(by=who(2), adapters=(neon,)))
+        await at.dispatched(innocent)
+        await end(at)
+    async with bench(tmp_path, poster=poster) as at:
+        await at.dispatched(poison, attempt=2)
+        await at.ordered(order(by=who(3)))
+        await asyncio.sleep(0.05)
+        assert [attempt.job for attempt in at.fleet.attempts] == [poison], "nothing beside it"
+        await end(at)
+    async with bench(tmp_path, fleet=FakeFleet(auto=True), poster=poster) as at:
+        await until(lambda: len(poster.posts) == 2)
+        await ended(at, innocent, JobState.POSTED)
+        assert [(job.id, job.sentence) for job in poster.closed] == [(poison, INTERRUPTED)]
+        assert [running.sha256 for running in await at.store.running.all()] == [ink.sha256]
+
+
+async def test_a_job_that_was_lost_waits_until_nothing_else_is_drawn(at: Bench) -> None:
+    """In its turn what is with the worker ends first, nobody comes beside it, and then all goes on as before."""
+    lost, beside = await at.ordered(), await at.ordered(order(by=who(2)))
+    await at.dispatched(beside)
+    await at.fleet.lose(lost)
+    after = await at.ordered(order(by=who(3)))
+    await asyncio.sleep(0.05)
+    assert (at.runner.running, at.runner.waiting) == (1, 2)
+    await at.fleet.finish(beside)
+    await at.dispatched(lost, attempt=2)
+    await asyncio.sleep(0.05)
+    assert (at.runner.running, at.runner.waiting) == (1, 1)
+    await at.fleet.finish(lost)
+    await at.dispatched(after)
+
+
+async def test_an_attempt_that_its_worker_never_began_is_not_blamed(at: Bench) -> None:
+    """It is queued again as it was, however often that happens."""
+    job_id = await at.ordered()
+    for attempt in (1, 2, 3):
+        await at.dispatched(job_id, attempt)
+        del at.fleet._out[job_id]
+        await at.fleet.tell(Lost(job_id, attempt, begun=False))
+    await at.dispatched(job_id, attempt=4)
+    assert (await at.job(job_id)).losses == 0

@@ -16,7 +16,7 @@ from PIL import Image, ImageChops, ImageStat
 from bot.importing import Provenance
 from bot.jobs import Runner
 from bot.jobs.samples import COUNT, SEED, Samples, sample_request
-from bot.orders import CatalogEntry, Forbidden, Gate, Who
+from bot.orders import CatalogEntry, Change, Forbidden, Gate, Who
 from bot.orders.additions import Addition
 from bot.store import open_store
 from bot.store.models import SampleRow
@@ -97,6 +97,34 @@ async def test_an_added_adapter_is_drawn_with_its_words_at_fixed_seeds(tmp_path:
         }
         images = [Image.open(io.BytesIO((tmp_path / "data" / "previews" / row.file).read_bytes())) for row in rows]
         assert [image.format for image in images] == ["WEBP"] * COUNT
+
+
+async def test_what_the_checker_flags_is_shown_only_to_adults(tmp_path: Path) -> None:
+    async with drawing(tmp_path / "data") as d:
+        entry = await added(d.b, tmp_path)
+        d.samples.wake()
+        await until(lambda: len(d.b.fleet.attempts) == 1)
+        await d.b.fleet.finish(d.b.fleet.attempts[0].job, flagged=True)
+        assert [row.mature for row in await d.drawn()] == [True] * COUNT
+        assert await d.b.store.catalog.samples(who(), entry, 9) == ()
+        assert len(await d.b.store.catalog.samples(replace(who(), adult=True), entry, 9)) == COUNT
+
+
+@pytest.mark.parametrize("meanwhile", [True, False])
+async def test_what_is_flagged_and_shows_a_real_person_is_shown_to_nobody(tmp_path: Path, meanwhile: bool) -> None:
+    """Whether its owner says so while it is drawn, when nothing is kept, or afterwards."""
+    async with drawing(tmp_path / "data") as d:
+        entry = await added(d.b, tmp_path)
+        task = asyncio.create_task(d.samples.draw_missing())
+        await until(lambda: len(d.b.fleet.attempts) == 1)
+        if meanwhile:
+            await d.b.store.entries.edit(who(), entry.id, Change(real_person=True))
+        await d.b.fleet.finish(d.b.fleet.attempts[0].job, flagged=True)
+        await task
+        assert len(await d.rows()) == len(list((tmp_path / "data" / "previews").iterdir())) == COUNT * (not meanwhile)
+        changed = await d.b.store.entries.edit(who(), entry.id, Change(real_person=True))
+        assert changed is not None
+        assert await d.b.store.catalog.samples(replace(who(), adult=True), changed, 9) == ()
 
 
 async def test_nothing_is_posted_and_nobody_s_jobs_or_seconds_are_touched(tmp_path: Path) -> None:

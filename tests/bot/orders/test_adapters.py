@@ -7,11 +7,23 @@ from pathlib import Path
 
 import pytest
 
-from bot.orders import CatalogEntry, Change, Orders, Triggers
+from bot.orders import CatalogEntry, Change, Gate, Orders, Triggers
 from bot.orders.adapters import with_words
 from bot.store import Store
-from engine import AdapterMismatch, AdapterNotFound, AdapterUse, Axis, Grid, Request, read_infotext, write_infotext
-from tests.fakes import MEMBER, FakeLine, adapter_file, order, press, who
+from engine import (
+    AdapterMismatch,
+    AdapterNotFound,
+    AdapterUse,
+    Axis,
+    BadRequest,
+    Grid,
+    Request,
+    Wildcards,
+    read_infotext,
+    unfolded,
+    write_infotext,
+)
+from tests.fakes import GUILD, MEMBER, FakeLine, adapter_file, order, press, who
 
 
 @pytest.fixture
@@ -198,8 +210,107 @@ async def test_of_two_entries_for_a_file_the_named_one_is_meant(orders: Orders, 
             assert [use.name for use in job.request.adapters] == [name]
 
 
+def drawn(request: Request) -> list[tuple[AdapterUse, ...]]:
+    """The mix of each picture."""
+    return [one.adapters for one in unfolded(request, Wildcards())]
+
+
+async def test_tags_left_to_chance_are_of_the_pictures_that_hold_them(
+    orders: Orders, store: Store, tmp_path: Path
+) -> None:
+    """The prompt keeps them, the seed is settled, and each picture is drawn with its own; another seed chooses anew."""
+    entries = {name: await put(store, tmp_path, name) for name in ("moss", "ember")}
+    prompt = "a {<lora:moss:0.5>|<lora:ember:0.7>} cat"
+    request = await ordered(orders, prompt, count=4)
+    assert (request.prompt, request.adapters) == (prompt, ())
+    assert request.seed is not None
+    mixes = drawn(request)
+    assert [len(mix) for mix in mixes] in ([1, 1, 1, 1], [1])
+    assert {use.sha256 for mix in mixes for use in mix} == {use.sha256 for use in request.known}
+    assert all(use.sha256 == entries[use.name].info.sha256 for mix in mixes for use in mix)
+    ticket = await orders.imagine(order(prompt, count=4, seed=1))
+    varied = await orders.again(ticket.job_id, press(), vary=True)
+    assert (await orders.open_job(varied.job_id, who())).request.seed not in (1, None)
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "a <{lora|lora}:secret:1>",
+        "a <lora:{sec|sec}ret:1>",
+        "a <{lora|lora}:{path}:1>",
+        "a {<lora:secret:1>|<lora:secret:1>}",
+    ],
+)
+async def test_a_tag_that_only_chance_makes_opens_nothing_that_is_not_ones_own(
+    orders: Orders, store: Store, tmp_path: Path, prompt: str
+) -> None:
+    """It is looked up like any other: for its owner it is there, for others it is left out, and a path is no name."""
+    own = await put(store, tmp_path, "secret", "private")
+    prompt = prompt.replace(
+        "{path}", str(store.adapters_folder / own.info.sha256[:2] / f"{own.info.sha256}.safetensors")
+    )
+    request = await ordered(orders, prompt, by=7)
+    assert request.known == ()
+    assert all(use.sha256 == "" for mix in drawn(request) for use in mix)
+    assert any("is left out" in note for note in request.notes)
+    if "safetensors" not in prompt:
+        mine = await ordered(orders, prompt)
+        assert {use.sha256 for mix in drawn(mine) for use in mix} == {own.info.sha256}
+
+
+async def test_a_prompt_axis_may_replace_words_of_tags(orders: Orders, store: Store, tmp_path: Path) -> None:
+    """The usual plot of weights; each cell can be ordered by itself with the same adapter."""
+    moss = await put(store, tmp_path, "moss")
+    grid = Grid(Axis("prompt", ("moss:0.5", "moss:1", "nothing:1")))
+    ticket = await orders.imagine(order("a cat <lora:moss:0.5>", grid=grid))
+    request = (await orders.open_job(ticket.job_id, who())).request
+    uses = [AdapterUse("moss", 0.5, sha256=moss.info.sha256), AdapterUse("moss", 1.0, sha256=moss.info.sha256)]
+    assert drawn(replace(request, seed=1)) == [(uses[0],), (uses[1],), (AdapterUse("nothing", 1.0),)]
+    assert [note.partition(" is left out")[0] for note in request.notes] == ["<lora:nothing:1>"]
+    for place, mix in enumerate([(uses[0],), (uses[1],), ()]):
+        cell = await orders.cell(ticket.job_id, press(), place)
+        assert (await orders.open_job(cell.job_id, who())).request.adapters == mix
+
+
 async def test_a_grid_finds_adapters_by_alias_and_number(orders: Orders, store: Store, tmp_path: Path) -> None:
+    """And calls them as the mix does, so that a weight on an axis takes the place of the one in the mix."""
     moss = await put(store, tmp_path, "moss", alias="green")
-    grid = Grid(Axis("adapter", ("none", "green", moss.short_id)))
-    uses = (await ordered(orders, grid=grid)).grid.adapters  # type: ignore[union-attr]
-    assert {use.sha256 for use in uses} == {moss.info.sha256}
+    grid = Grid(Axis("weight GREEN", (0.0, 0.5)), Axis("adapter", ("none", f"{moss.short_id}:2")))
+    request = await ordered(orders, grid=grid, adapters=(AdapterUse("green", 1.0),))
+    assert request.grid is not None
+    assert {use.sha256 for use in request.known} == {moss.info.sha256}
+    assert str(request.grid) == "weight moss: 0, 0.5 × adapter: none, moss:2"
+    assert [[use.weight for use in cell.adapters] for cell in request.grid.cells(request)] == [[0], [0.5], [2], [2]]
+    with pytest.raises(BadRequest, match="twice"):
+        await ordered(orders, grid=Grid(Axis("adapter", ("green", "moss"))))
+
+
+async def test_a_grid_does_not_tell_what_a_private_adapter_is_called(
+    orders: Orders, store: Store, tmp_path: Path
+) -> None:
+    """Its axes stand on the sheet and on the card, where others read them."""
+    moss = await put(store, tmp_path, "moss", "private")
+    grid = (await ordered(orders, grid=Grid(Axis("adapter", ("none", "Moss:0.5"))))).grid
+    assert grid is not None
+    assert (grid.x.labels, grid.names) == (("none", f"{moss.short_id}:0.5"), (moss.short_id,))
+
+
+@pytest.mark.parametrize(("visibility", "said"), [("everyone", "moss"), ("private", "#")])
+@pytest.mark.parametrize("held", ["banned", "quarantined"])
+async def test_why_an_adapter_is_not_drawn_with_any_more_keeps_a_private_name(
+    store: Store, tmp_path: Path, visibility: str, said: str, held: str
+) -> None:
+    """What stopped it between order and execution stands on the card in the channel."""
+    moss = await put(store, tmp_path, "moss", visibility)
+    gate = Gate(store)
+    orders = Orders(store, FakeLine(store), gate=gate)
+    job = await orders.open_job((await orders.imagine(order("a <lora:moss:1>"))).job_id, who())
+    if held == "banned":
+        await store.judging.ban([moss.info.sha256], GUILD, "moss", "it is stolen")
+    else:
+        await store.judging.quarantine(moss.info.sha256, "it is slow", by_hand=True)
+    objection = await gate.objection(job)
+    assert objection.startswith(said)
+    assert "it is" in objection
+    assert ("moss" in objection) is (visibility == "everyone")

@@ -22,7 +22,7 @@ from bot.orders import (
 from bot.orders.settings import Settings
 from bot.store import Store
 from bot.store.models import EntryRow
-from engine import AdapterUse, Axis, Grid
+from engine import AdapterUse, Axis, Grid, Hires, Request
 from tests.fakes import MEMBER, Bench, FakeLine, FakePoster, adapter_file, bench, order, until, who
 
 ADULT = replace(who(), adult=True)
@@ -106,6 +106,51 @@ async def test_what_is_taken_where(
 
 async def test_a_negative_prompt_may_name_what_is_to_stay_out(store: Store) -> None:
     await orders(store).imagine(order("a child with a kite", negative="nsfw, nude"))
+
+
+DISGUISED = [
+    "lo[:li:0]",
+    "na[:ked:0] woman",
+    "n[a::99]ked",
+    "na[xx|ked]",
+    "na[:ked:1.5] woman",
+    "{1::na|0::q}{1::ked|0::q}",
+    "a {1::{1::nu|0::x}|0::q}de",
+    "a __bodies__",
+    "na[:(ked:1.1):5]",
+]
+
+
+@pytest.mark.parametrize("prompt", DISGUISED)
+async def test_what_editing_variants_and_wildcards_make_of_a_prompt_is_read(
+    store: Store, tmp_path: Path, prompt: str
+) -> None:
+    """When it is ordered and when it begins; what another seed would not make of it is no reason."""
+    (tmp_path / "bodies.txt").write_text("a naked man\n", encoding="utf-8")
+    gate = Gate(store, content=Content(Words(), wildcards=(tmp_path,)))
+    desk = Orders(store, FakeLine(store), gate=gate, wildcards=(tmp_path,))
+    with pytest.raises(ContentRefused):
+        await desk.imagine(order(prompt))
+    ticket = await Orders(store, FakeLine(store)).imagine(order("a flower"))
+    job = await store.jobs.get(ticket.job_id)
+    assert job is not None
+    assert await gate.objection(job) == ""
+    assert await gate.objection(replace(job, order=replace(job.order, request=Request(prompt=prompt, seed=1))))
+
+
+async def test_what_editing_makes_of_a_prompt_in_hires_fix_is_read(store: Store) -> None:
+    """Only after step 12 and before the second pass is nine tenths through are both halves there."""
+    prompt = "[xx:[na:yy:99]:12][ked:xx:1.9] woman"
+    await orders(store).imagine(order(prompt, steps=10))
+    with pytest.raises(ContentRefused):
+        await orders(store).imagine(order(prompt, steps=10, hires=Hires()))
+
+
+async def test_a_prompt_of_endless_turns_is_refused_and_not_read_for_minutes(store: Store) -> None:
+    turns = "".join(f"[{'|'.join('abcdefghijklm'[:options])}]" for options in (2, 3, 5, 7, 11, 13))
+    prompt = f"{'flower ' * 500} {turns}"
+    with pytest.raises(ContentRefused, match="too many different texts"):
+        await orders(store).imagine(order(prompt, steps=150))
 
 
 async def test_the_cells_of_a_grid_are_read_too(store: Store) -> None:

@@ -31,10 +31,11 @@ from bot.orders.additions import Added, Offer
 from bot.orders.errors import NameTaken, ShelfFull, Stopped
 from bot.orders.intake import Intake
 from bot.orders.values import Allotment
+from bot.orders.waiting import Waiting
 from bot.store import Store, open_store
 from engine import AdapterInvalid, BadRequest, builtin_adapter
 from tests.bot.importing.conftest import Sites, adapter_bytes, open_sites, picture_bytes
-from tests.fakes import GUILD, MEMBER, NOW, who
+from tests.fakes import GUILD, MEMBER, NOW, until, who
 
 PAGE = "12345@67890"
 AT_DISCORD = "https://cdn.discordapp.com/attachments/1/2/ink.safetensors"
@@ -101,6 +102,7 @@ async def room(tmp_path: Path) -> AsyncIterator[Room]:
             pause=0,
         )
         yield Room(sites, store, intake, tmp_path / "data", sent, banned, added)
+        await intake.aclose()
     assert sites.leftovers() == []
 
 
@@ -342,19 +344,81 @@ async def test_progress_is_told_while_a_file_comes(room: Room) -> None:
     assert seen[-1] == (len(adapter_bytes()),) * 2
 
 
-async def test_what_is_dropped_is_its_member_s_own(room: Room, tmp_path: Path) -> None:
-    path = tmp_path / "a"
-    path.write_bytes(adapter_bytes())
+async def dropped(room: Room, folder: Path, key: str, data: bytes | None = None) -> str:
+    """What the page says of a file that came by the link of this key."""
+    path = folder / "a"
+    path.write_bytes(data or adapter_bytes())
     fetched = await room.sites.importer.from_upload(path, "My brush.safetensors")
-    dropped = Dropped(MEMBER, GUILD, fetched)
-    assert "My brush is yours now" in await room.intake.keep_dropped(dropped)
-    assert "You have this file already" in await room.intake.keep_dropped(dropped)
-    entry = await room.store.catalog.find(who(guild_id=None), "My brush")
-    assert entry is not None
-    assert (entry.owner_id, entry.visibility) == (MEMBER, "private")
+    return await room.intake.receive(Dropped(MEMBER, GUILD, key, fetched))
+
+
+async def test_what_is_dropped_waits_for_a_yes(room: Room, tmp_path: Path) -> None:
+    """Called and seen as was asked for with the link; the page says what it is."""
+    key = await room.intake.invite(who(), name="Tusche", visibility="guild")
+    with pytest.raises(BadRequest, match="Nothing has come"):
+        await room.intake.arrived(who(), key)
+    said = await dropped(room, tmp_path, key)
+    assert "My brush is here (LoRA, SD 1.5, 0.2 MB)" in said, said
+    assert room.blobs() == 0
+    for other in (who(MEMBER + 1), who(guild_id=None)):
+        with pytest.raises(TooLate):
+            await room.intake.arrived(other, key)
+    offer = await room.intake.arrived(who(), key)
+    added = await room.intake.add(who(), await room.intake.answer(who(), await room.intake.ask(who(), offer)))
+    entry = added.entry
+    assert (entry.owner_id, entry.name, entry.visibility, room.blobs()) == (MEMBER, "Tusche", "guild", 1)
+    assert room.sites.leftovers() == []
+    for again in (room.intake.arrived(who(), key), room.intake.add(who(), replace(offer, name=""))):
+        with pytest.raises(TooLate, match="not here any more"):
+            await again
+
+
+async def test_a_no_a_newer_file_and_an_hour_end_a_dropped_file(
+    room: Room, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = [await room.intake.invite(who()) for _ in range(2)]
+    await dropped(room, tmp_path, first)
+    await dropped(room, tmp_path, second)
+    assert len([path for path in room.sites.leftovers() if path.is_file()]) == 1
+    with pytest.raises(TooLate):
+        await room.intake.arrived(who(), first)
+    offer = await room.intake.arrived(who(), second)
+    await room.intake.decline(who(), await room.intake.ask(who(), offer))
+    assert room.sites.leftovers() == []
+    monkeypatch.setattr(room.intake, "_waiting", Waiting(room.sites.importer, seconds=0.1))
+    await dropped(room, tmp_path, first)
+    assert len([path for path in room.sites.leftovers() if path.is_file()]) == 1
+    await until(lambda: room.sites.leftovers() == [])
+    with pytest.raises(TooLate):
+        await room.intake.arrived(who(), first)
+
+
+async def test_a_dropped_file_that_could_not_be_added_waits_on(room: Room, tmp_path: Path) -> None:
+    key = await room.intake.invite(who(), name="Tusche")
+    await dropped(room, tmp_path, key)
+    offer = await room.intake.arrived(who(), key)
+    other = await room.upload(adapter_bytes(seed=1), name="Tusche")
+    with pytest.raises(NameTaken):
+        await room.intake.add(who(), offer)
+    await room.store.entries.remove(who(), other.entry.id)
+    assert (await room.intake.add(who(), await room.intake.arrived(who(), key))).entry.name == "Tusche"
+
+
+async def test_what_may_not_be_kept_does_not_wait(room: Room, tmp_path: Path) -> None:
+    """Banned here, or by a link that is over; a link is only for what may be so called and seen."""
+    key = await room.intake.invite(who())
+    fetched = await room.sites.importer.from_upload(builtin_adapter("ink"), "ink.safetensors")
     room.banned.add(fetched.info.sha256)
     with pytest.raises(SourceUnusable, match="banned"):
-        await room.intake.keep_dropped(dropped)
+        await dropped(room, tmp_path, key, builtin_adapter("ink").read_bytes())
+    with pytest.raises(SourceUnusable, match="too old"):
+        await dropped(room, tmp_path, "x" * 22)
+    assert room.sites.leftovers() == []
+    with pytest.raises(Forbidden, match="no server"):
+        await room.intake.invite(who(guild_id=None), visibility="guild")
+    await room.upload(adapter_bytes(seed=1), name="Tusche")
+    with pytest.raises(NameTaken):
+        await room.intake.invite(who(), name="Tusche")
 
 
 async def test_what_lies_in_the_watch_folder_is_everyone_s(room: Room, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from bot.orders import Forbidden, Models, SettingRefused, Settings
 from bot.store import Store, open_store
 from engine import EngineConfig, ModelNotFound, ModelUnreadable, builtin_adapter
-from tests.fakes import GUILD, FakeFleet, who
+from tests.fakes import GUILD, FakeFleet, checkpoint, who
 
 OWNER = replace(who(8), owner=True)
 BUILTIN_MODEL = builtin_adapter("ink").parent / "model"
@@ -94,6 +94,16 @@ async def test_a_default_is_not_removed(models: Models, store: Store, source: st
     for name in ("sd15", "builtin"):
         with pytest.raises(SettingRefused, match="configuration"):
             await models.remove(OWNER, name)
+
+
+async def test_a_model_s_family_is_known_before_anything_was_drawn_with_it(store: Store, tmp_path: Path) -> None:
+    """As soon as its file is there; "" is the configuration's default."""
+    path = tmp_path / "xl.safetensors"
+    config = EngineConfig(models={"xl": str(path)}, model="xl")
+    models = Models(store, FakeFleet(), config, {})
+    assert [await models.family(name) for name in ("builtin", "xl", "", "none")] == ["built-in", "", "", ""]
+    checkpoint(path)
+    assert [await models.family(name) for name in ("builtin", "xl", "", "none")] == ["built-in", "SDXL", "SDXL", ""]
 
 
 async def test_the_list_says_what_each_is_and_whether_it_may_be_used(models: Models, source: str) -> None:

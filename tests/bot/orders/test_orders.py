@@ -303,6 +303,6 @@ async def test_history_and_queue_are_ones_own(orders: Orders, store: Store) -> N
 
 async def test_autocomplete_offers_what_fits(orders: Orders) -> None:
     """Names with the letters typed, of the family of the base model."""
-    found = await orders.adapters(who(), "L", orders.family(), 25)
+    found = await orders.adapters(who(), "L", await orders.family(who()), 25)
     assert [entry.name for entry in found] == ["Light"]
     assert len(await orders.adapters(who(), limit=2)) == 2

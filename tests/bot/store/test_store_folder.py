@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
 import random
+import shutil
 import sqlite3
 import subprocess
 import sys
 import tarfile
 from collections.abc import AsyncIterator
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -31,6 +34,7 @@ from bot.store import (
 )
 from bot.store.database import Database, database_url
 from bot.store.integrity import check
+from bot.store.lock import LOCK, locked
 from bot.store.models import JobRow
 from tests.fakes import order, result
 
@@ -127,6 +131,105 @@ async def test_a_backup_made_while_the_bot_works_gives_everything_back(used: Pat
     assert len(contents(old)) == len(before) + 3
     async with open_store(None, used) as store:
         assert len(await store.jobs.untold()) == 3
+
+
+async def test_a_restore_under_a_running_bot_is_refused_and_changes_nothing(used: Path, tmp_path: Path) -> None:
+    """Nor can a second bot open the folder, however often it is tried."""
+    target = tmp_path / "backup.tar"
+    back_up(used, target)
+    async with open_store(None, used) as store:
+        await fill(store)
+        before = contents(used)
+        with pytest.raises(FolderInUse, match="Stop that one first"):
+            restore(target, used)
+        with pytest.raises(FolderInUse):
+            async with open_store(None, used):
+                raise AssertionError("two at once")
+        assert contents(used) == before
+        await fill(store)
+    assert sorted(os.listdir(tmp_path)) == ["backup.tar", "data"]
+
+
+async def test_a_bot_that_waited_for_a_restore_has_the_same_lock_afterwards(used: Path, tmp_path: Path) -> None:
+    """The lock stays where it is: whoever opened it before the restore holds it against those who come after."""
+    target = tmp_path / "backup.tar"
+    back_up(used, target)
+    with (used / LOCK).open("rb") as lock:
+        assert restore(target, used) is not None
+        assert os.path.samestat(os.fstat(lock.fileno()), (used / LOCK).stat())
+    async with open_store(None, used):
+        with pytest.raises(FolderInUse):
+            restore(target, used)
+
+
+async def test_nobody_starts_in_the_middle_of_a_restore(
+    used: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before and after each of its steps the folder is another's; one that cannot be done takes back all before it."""
+    target, before = tmp_path / "backup.tar", contents(used)
+    back_up(used, target)
+    rename, steps, failing = Path.rename, list[str](), 0
+
+    def watched(path: Path, to: Path) -> Path:
+        with pytest.raises(FolderInUse), locked(used):
+            raise AssertionError("two at once")
+        steps.append(path.name)
+        if len(steps) == failing:
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+        return rename(path, to)
+
+    monkeypatch.setattr(Path, "rename", watched)
+    assert restore(target, used) is not None
+    done, several = list(steps), len(steps)
+    assert (done[0], done[-1]) == ("loraloom.db", "loraloom.db")
+    beside = sorted(os.listdir(tmp_path))
+    for failing in range(1, several + 1):  # noqa: B007  `watched` reads it
+        steps.clear()
+        with pytest.raises(BackupUnusable, match="cannot be moved"):
+            restore(target, used, datetime(2026, 1, 1, tzinfo=UTC))
+        assert contents(used) == before
+        assert sorted(os.listdir(tmp_path)) == beside
+
+
+async def test_a_restore_that_was_cut_short_is_not_started_on_but_can_be_done_again(
+    used: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed before any of its steps: the folder is as it was, or as it will be, or refused."""
+    target, before = tmp_path / "backup.tar", contents(used)
+    back_up(used, target)
+    rename, rmtree, steps, fatal = Path.rename, shutil.rmtree, 0, 0
+
+    def dying(path: Path, to: Path) -> Path:
+        nonlocal steps
+        steps += 1
+        if steps == fatal:
+            raise KeyboardInterrupt
+        return rename(path, to)
+
+    monkeypatch.setattr(Path, "rename", dying)
+    for fatal in range(1, 8):
+        monkeypatch.setattr(shutil, "rmtree", lambda *path, **how: None)
+        steps = 0
+        try:
+            restore(target, used, datetime(2026, 1, fatal, tzinfo=UTC))
+        except KeyboardInterrupt:
+            with contextlib.suppress(DatabaseBroken):
+                check(used / "loraloom.db")
+                assert contents(used) == before
+        monkeypatch.setattr(shutil, "rmtree", rmtree)
+        steps = 100
+        restore(target, used, datetime(2026, 2, fatal, tzinfo=UTC))
+        assert contents(used) == before
+
+
+async def test_a_restore_leaves_what_is_not_the_bots(used: Path, tmp_path: Path) -> None:
+    """In a container the configuration lies in the data folder."""
+    back_up(used, tmp_path / "backup.tar")
+    (used / "config.toml").write_text("[discord]\n", encoding="utf-8")
+    old = restore(tmp_path / "backup.tar", used)
+    assert (used / "config.toml").read_text(encoding="utf-8") == "[discord]\n"
+    assert old is not None
+    assert sorted(os.listdir(old)) == ["adapters", "loraloom.db", "pictures", "previews"]
 
 
 async def test_a_backup_never_overwrites_anything(used: Path, tmp_path: Path) -> None:

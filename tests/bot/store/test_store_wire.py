@@ -34,7 +34,7 @@ axes = st.one_of(
     st.lists(st.integers(0, 9), min_size=1, max_size=4, unique=True).map(lambda seeds: Axis("seed", tuple(seeds))),
     st.lists(weights, min_size=1, max_size=4, unique=True).map(lambda ws: Axis("weight ink", tuple(ws))),
 )
-grids = st.builds(Grid, axes, st.none() | st.just(Axis("sampler", SAMPLERS[:2])), st.lists(uses, max_size=2).map(tuple))
+grids = st.builds(Grid, axes, st.none() | st.just(Axis("sampler", SAMPLERS[:2])), keep=st.booleans())
 hires = st.builds(Hires, st.floats(1.1, 2), st.floats(0, 1), st.integers(0, 150), st.sampled_from(UPSCALERS))
 sent = st.tuples(st.none(), st.none()) | st.tuples(st.binary(max_size=50), st.none() | st.binary(max_size=50))
 plain = st.builds(
@@ -58,6 +58,7 @@ plain = st.builds(
     variation_seed=st.none() | st.integers(0, 2**32 - 1),
     variation_strength=st.floats(0, 1),
     cfg_rescale=st.floats(0, 1),
+    known=st.lists(uses, max_size=2).map(tuple),
     notes=st.lists(st.text(max_size=20), max_size=2).map(tuple),
     vae=st.text(max_size=10),
     clip_skip=st.integers(1, 12),
@@ -79,6 +80,14 @@ def requests(draw: st.DrawFn) -> Request:
 def test_a_request_survives_json(request: Request) -> None:
     """To JSON text and back is the identity; picture bytes go beside it."""
     assert from_json(json.loads(json.dumps(to_json(request))), request.image, request.mask) == request
+
+
+def test_a_sheet_of_an_older_version_knows_the_files_of_its_axes() -> None:
+    """They were the grid's then."""
+    request = Request(prompt="a", known=(AdapterUse("ink", sha256="ab"),), grid=Grid(Axis("weight ink", (0.5,))))
+    fields = json.loads(json.dumps(to_json(request)))
+    fields["grid"]["adapters"] = fields.pop("known")
+    assert from_json(fields) == request
 
 
 def test_a_job_stored_under_an_older_samplers_name_is_still_read() -> None:

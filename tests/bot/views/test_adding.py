@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bot.orders.additions import Offer
-from bot.views.adding import EVERY, ITEMS, AddButton, NamedMenu, VisibilityMenu, _Meter
+from bot.views.adding import EVERY, ITEMS, AddButton, NamedMenu, SentButton, VisibilityMenu, _Meter
 from bot.views.cards import Card
 from bot.views.offers import progress_card
 
@@ -55,7 +55,8 @@ def _texts(card: Card) -> list[str]:
 
 
 def test_every_button_has_an_id_that_discord_takes() -> None:
-    made = [*(AddButton(verb, NUMBER) for verb in ("yes", "no", "stop")), VisibilityMenu(NUMBER), NamedMenu(NUMBER)]
+    made: list[Any] = [AddButton(verb, NUMBER) for verb in ("yes", "no", "stop")]
+    made += [SentButton(NUMBER), VisibilityMenu(NUMBER), NamedMenu(NUMBER)]
     for item in made:
         assert item.template.fullmatch(item.custom_id), item.custom_id
         assert len(item.custom_id) <= 100

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -140,6 +141,40 @@ async def test_pictures_that_discord_finds_too_large_go_out_smaller(tmp_path: Pa
         assert (await w.ended(job_id)).state is JobState.POSTED
         (file,) = w.channel.last_message.attachments
         assert file.filename.endswith("-1.webp")
+
+
+async def test_of_pictures_that_do_not_fit_together_history_has_the_rest(tmp_path: Path) -> None:
+    """The channel has one message with as many as fit, which says so; /history shows each of them once."""
+    async with world(tmp_path) as w:
+        await w.alice.slash(w.channel, "imagine", prompt="x", count=4)
+        job_id = await w.dispatched()
+        w.env.inject_error("PATCH", "/webhooks/*", status=413, code=40005, times=2)
+        await w.fleet.finish(job_id)
+        assert (await w.ended(job_id)).state is JobState.POSTED
+        (message,) = w.channel.history(viewer=w.bob)
+        assert _places(message) == [1, 2]
+        assert "2 more pictures are too large for this message: `/history` shows them." in texts(message)
+        shown = await w.alice.slash(w.channel, "history")
+        w.env.inject_error("PATCH", "/webhooks/*", status=413, code=40005, times=3)
+        opened = await w.alice.select(shown.response.message, [job_id])
+        assert [_places(one) for one in (shown.response.message, *opened.followups)] == [[1], [2], [3], [4]]
+        assert all(one.ephemeral for one in opened.followups)
+
+
+async def test_a_single_picture_gets_smaller_until_discord_takes_it(tmp_path: Path) -> None:
+    """And nothing is said to be missing."""
+    async with world(tmp_path) as w:
+        job = await unseen(w)
+        w.env.inject_error("POST", "/channels/*", status=413, code=40005, times=4)
+        channel_id, message_id = await DiscordPoster(w.bot).post(job, job.nonce)
+        assert (channel_id, message_id) == (w.channel.id, w.channel.last_message.id)
+        assert _places(w.channel.last_message) == [1]
+        assert "too large" not in texts(w.channel.last_message)
+
+
+def _places(message: Any) -> list[int]:
+    """Which pictures of their job a message shows, from 1."""
+    return [int(re.findall(r"-(\d+)\.(?:png|webp)$", file.filename)[0]) for file in message.attachments]
 
 
 async def test_a_picture_is_made_small_enough_and_keeps_its_infotext(tmp_path: Path) -> None:

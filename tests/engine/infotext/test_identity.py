@@ -87,7 +87,7 @@ def requests(draw: st.DrawFn) -> Request:
         assume(False)
     if not any(sign in request.prompt + request.negative for sign in "(["):
         request = replace(request, emphasis="Original")  # nothing is weighed
-    assume(not parse_prompt(request.prompt).adapters)  # the engine has taken the tags out
+    assume(parse_prompt(request.prompt).text == request.prompt)  # the engine has taken the tags out, used or not
     if request.adapters:
         request = replace(request, prompt=request.prompt.strip(" "))  # as taking tags out leaves it
     return request
@@ -96,8 +96,9 @@ def requests(draw: st.DrawFn) -> Request:
 @given(requests())
 def test_what_was_written_is_read_as_the_same_request(request: Request) -> None:
     hashes = {use.name: "0123456789abcdef" for use in request.adapters}
-    found = read_infotext(write_infotext(request, request.seed, request.model, hashes))
+    found = read_infotext(write_infotext(request, request.seed, request.model, hashes, model_hash="fedcba9876543210"))
     assert found.request == request
+    assert found.fields["Model hash"] == "fedcba9876"
     assert found.notes == ()
     assert set(found.hashes.values()) <= {"0123456789ab"}
     assert len(found.hashes) == len(request.adapters) or any(set(",:") & set(use.name) for use in request.adapters)

@@ -300,6 +300,21 @@ def test_nothing_is_encoded_twice(builtin: Any) -> None:
         assert len(calls) == 3
 
 
+def test_the_second_pass_has_its_own_stages_and_encodes_only_what_is_new(builtin: Any) -> None:
+    """What the first pass said is known; in hires fix t counts on, so c has its turn there alone."""
+    known, edited = Conditioner(builtin), parse_prompt("[a cat:[a boat:a tree:1.5]:0.5]")
+    with counted(builtin.text_encoder) as calls:
+        first = known.schedule(edited, 4)
+        assert len(calls) == 2
+        second = known.schedule(edited, 6, earlier=4)
+        assert len(calls) == 3
+    assert [part.last_step for part in first] == [2, 4]
+    assert [part.last_step for part in second] == [3, 6]
+    assert torch.equal(first[1].parts[0][0].hidden, second[0].parts[0][0].hidden)
+    negative = known.schedule(parse_negative("[a cat|a boat]"), 3, earlier=4)
+    assert [part.last_step for part in negative] == [1, 2, 3]
+
+
 def test_another_layer_or_mix_is_encoded_anew(builtin: Any) -> None:
     """And the old one is still known afterwards."""
     known, cat = Conditioner(builtin), parse_prompt("a cat")

@@ -15,11 +15,12 @@ import torch
 from PIL import Image
 
 from engine import SAMPLERS, EngineConfig, Request
-from engine.pipeline.noise import Noise
+from engine.pipeline.noise import BrownianTree, Noise
 from engine.pipeline.samplers import make_scheduler
 from engine.pipeline.sampling import rescaled
 from engine.renderer import Renderer
 
+from . import kdiffusion
 from .test_schedules import STABLE_DIFFUSION, ZERO_SNR
 
 CPU = torch.device("cpu")
@@ -204,3 +205,35 @@ def test_a_start_in_the_middle_is_at_its_own_level(sampler: str) -> None:
         sigma = scheduler._asked[scheduler._done]
         latents = scheduler.step(latents / sigma, time, latents, noise).prev_sample
     assert latents.abs().max() <= 5 * levels[-1] + 1e-3  # UniPC and PLMS end above 0
+
+
+@pytest.mark.parametrize("schedule", ["", "Karras"])
+@pytest.mark.parametrize(
+    ("sampler", "function"),
+    [
+        ("DPM++ SDE", "dpmpp_sde"),
+        ("DPM++ 2M SDE", "dpmpp_2m_sde"),
+        ("DPM++ 2M SDE Heun", "dpmpp_2m_sde_heun"),
+        ("DPM++ 3M SDE", "dpmpp_3m_sde"),
+    ],
+)
+def test_a_start_in_the_middle_has_its_noise_from_the_path_over_all_levels(
+    sampler: str, function: str, schedule: str
+) -> None:
+    """The WebUI gives its noise all of the schedule and its sampler the end of it, in img2img and hires fix."""
+    table = kdiffusion.table(sampler, schedule, 20, kdiffusion.training_sigmas())
+    tree = BrownianTree("CPU", 5, (1, 4, 4, 4), table[-2], table[0])
+    first = torch.randn(1, 4, 4, 4, generator=torch.Generator().manual_seed(5))
+    expected = kdiffusion.sample(
+        function, lambda x, sigma: x / (1 + sigma), first * table[8], table[8:], tree.normal, eta=1.0
+    )
+
+    scheduler = make_scheduler(sampler, STABLE_DIFFUSION | {"prediction_type": "sample"}, schedule=schedule)
+    scheduler.set_timesteps(20, CPU)
+    scheduler.set_begin_index(8 * scheduler.order)
+    rest = scheduler.timesteps[8 * scheduler.order :]
+    noise = Noise(5, (1, 4, 4, 4), CPU)
+    latents = scheduler.add_noise(torch.zeros(1, 4, 4, 4), noise.first(), rest[:1])
+    for time in rest:
+        latents = scheduler.step(latents / (1 + scheduler.level), time, latents, noise).prev_sample
+    assert torch.allclose(latents, expected, atol=1e-4)

@@ -167,6 +167,33 @@ EDITING: dict[str, Stages] = {
     "[[a|b]:c:2]": ((1, "a"), (2, "b"), (10, "c")),
 }
 
+# prompt -> (last step, text) for the 8 steps of hires fix's second pass, after 10 of the first
+HIRES: dict[str, Stages] = {
+    # fractions, minus 1, of the second pass; the first two are the WebUI's own doctests, which have 10 steps there
+    "a [b:.5] c": ((8, "a b c"),),
+    "a [b:1.5] c": ((4, "a  c"), (8, "a b c")),
+    "[a:b:1.0]": ((8, "b"),),
+    "[a:b:1.29]": ((2, "a"), (8, "b")),
+    "[a:b:1.05]": ((8, "b"),),
+    "[a:b:2.0]": ((8, "a"),),
+    "[a:b:7.5]": ((8, "a"),),
+    "[a::1.25]": ((2, "a"), (8, "")),
+    # whole numbers count on from the first pass
+    "[a:b:5]": ((8, "b"),),
+    "[a:b:10]": ((8, "b"),),
+    "[a:b:13]": ((3, "a"), (8, "b")),
+    "[a:b:18]": ((8, "a"),),
+    "[a:b:99]": ((8, "a"),),
+    "[a:b:-2]": ((8, "b"),),
+    "[a:b:13e0]": ((3, "a"), (8, "b")),
+    "[[a:b:12]:c:1.5]": ((2, "a"), (4, "b"), (8, "c")),
+    # turns begin anew
+    "[a|b]": tuple((step, "a" if step % 2 else "b") for step in range(1, 9)),
+    "[[a:b:12]|c]": tuple((step, "c" if step % 2 == 0 else "a" if step <= 2 else "b") for step in range(1, 9)),
+    # without brackets nothing changes
+    "a cat": ((8, "a cat"),),
+}
+
 # prompt -> (last step, segments) for 10 steps, where editing and weighting meet
 EDITED_SEGMENTS: dict[str, tuple[tuple[int, Segments], ...]] = {
     # the WebUI's own doctests

@@ -7,7 +7,7 @@ import pytest
 from engine.prompt import parse_negative, parse_prompt
 from engine.types import AdapterUse
 
-from .golden import BAD_TAGS, CONJUNCTION, EDITED_SEGMENTS, EDITING, TAGS, WEIGHTING, Segments, Stages
+from .golden import BAD_TAGS, CONJUNCTION, EDITED_SEGMENTS, EDITING, HIRES, TAGS, WEIGHTING, Segments, Stages
 
 
 def test_the_table_holds_more_than_120_prompts() -> None:
@@ -24,9 +24,17 @@ def test_brackets_weigh_text(prompt: str, segments: Segments) -> None:
 
 @pytest.mark.parametrize(("prompt", "stages"), EDITING.items())
 def test_edits_and_turns_choose_the_text_of_a_step(prompt: str, stages: Stages) -> None:
-    schedule = parse_prompt(prompt).schedule(10)
-    texts = [(last, "".join(text for text, _ in sub.segments)) for last, (sub,) in schedule]
-    assert texts == list(stages)
+    assert texts_of(prompt, 10) == list(stages)
+
+
+@pytest.mark.parametrize(("prompt", "stages"), HIRES.items())
+def test_in_the_second_pass_steps_go_on_counting_and_fractions_begin_at_one(prompt: str, stages: Stages) -> None:
+    assert texts_of(prompt, 8, earlier=10) == list(stages)
+
+
+def texts_of(prompt: str, steps: int, earlier: int = 0) -> list[tuple[int, str]]:
+    schedule = parse_prompt(prompt).schedule(steps, earlier)
+    return [(last, "".join(text for text, _ in sub.segments)) for last, (sub,) in schedule]
 
 
 @pytest.mark.parametrize(("prompt", "stages"), EDITED_SEGMENTS.items())
