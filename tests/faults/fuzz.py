@@ -12,6 +12,7 @@ import argparse
 import importlib.util
 import json
 import random
+import re
 import subprocess
 import sys
 import tempfile
@@ -133,7 +134,7 @@ def guided(atheris: Any, name: str, folder: str, seconds: str, seed: str) -> Non
         rand = random.Random(number)
         return atheris.Mutate(data, most) if rand.random() < 0.5 else target.change(data, rand)[:most]
 
-    options = [f"-max_total_time={seconds}", f"-seed={seed}", "-timeout=5", "-max_len=20000", "-verbosity=0"]
+    options = [f"-max_total_time={seconds}", f"-seed={seed}", "-timeout=5", "-max_len=20000", "-print_final_stats=1"]
     atheris.Setup(["fuzz", folder, *options, f"-artifact_prefix={folder}-"], target.run, custom_mutator=change)
     atheris.Fuzz()
 
@@ -148,7 +149,8 @@ def _with_atheris(name: str, seconds: float, seed: int) -> tuple[list[bytes], bo
         command = [sys.executable, "-c", GUIDED, name, str(inputs), str(int(seconds)), str(seed + 1)]
         done = subprocess.run(command, capture_output=True, text=True)
         found = [path.read_bytes() for path in sorted(inputs.iterdir())]
-        print(f"{name}: atheris, {seconds:.0f} s, {len(found) - before} inputs that reach something new")
+        count = int((re.search(r"number_of_executed_units: (\d+)", done.stderr) or [0, 0])[1])
+        print(f"{name}: atheris, {seconds:.0f} s, {count:,} inputs, {len(found) - before} that reach something new")
         if done.returncode:
             print(done.stdout[-4000:], done.stderr[-4000:])
         return found, done.returncode == 0
@@ -188,12 +190,11 @@ def _percent(summary: dict[str, int]) -> float:
 
 
 def files() -> list[bytes]:
-    """Those that the mutants come from, and a LoRA whose alpha is of each type, of the type's first bytes."""
-    ends = ((1, 1), (0x40, 0x40), (0xFF, 0xC0), (0xFF, 0x7F))
-    alphas = [
-        (dtype, [], bytes([low] * (size - 1) + [high])) for dtype, size in header.DTYPES.items() for low, high in ends
-    ]
-    return seeds() + [_lora(*alpha) for alpha in (*alphas, ("U8", [2], b"xx"))]
+    """Those that the mutants come from, and LoRAs whose alpha is of each type, with bytes of each kind of number."""
+    found = [*seeds(), _lora("U8", [2], b"xx")]
+    for low, high in (b"\x01\x01", b"\x40\x40", b"\xff\xc0", b"\xff\x7f"):
+        found += [_lora(dtype, [], bytes([low] * (size - 1) + [high])) for dtype, size in header.DTYPES.items()]
+    return found
 
 
 def _lora(dtype: str, shape: list[int], alpha: bytes) -> bytes:
@@ -289,12 +290,14 @@ def _change_texts(data: bytes, rand: random.Random) -> bytes:
 def _texts() -> list[bytes]:
     """Metadata as trainers write it."""
     patterns = {MODULE: 8, r".*attn(1|2)\.to_[qk]": 2, "^mid_block.+$": 3, "[ab]?c*": 1}
+    wrong: list[Any] = [["to_q"], *({text: 1} for text in ("a)", "(a", "[z-a]", "a" * 257, "a{2}")), {"to_q": "1"}]
     peft = {"unet.lora_alpha": 4, "unet.alpha_pattern": patterns, "text_encoder.alpha_pattern": None}
     written: list[dict[str, str]] = [metadata for metadata in METADATA if metadata]
     written += [
         {"lora_adapter_metadata": json.dumps(peft), "<s1>": "<embed>"},
         {"lora_adapter_metadata": json.dumps({"lora_alpha": 4, "alpha_pattern": {"to_q": 100}})},
         {"lora_adapter_metadata": json.dumps({"alpha_pattern": {f"{'a' * i}.*": 1 for i in range(60)}})},
+        *({"lora_adapter_metadata": json.dumps({"alpha_pattern": patterns})} for patterns in wrong),
         {"software": json.dumps({"name": "ai-toolkit", "version": "1"}), "training_info": json.dumps({"step": 7})},
         {"ot_revision": "a" * 40, "trained_words": json.dumps(["a", 1]), "ss_v2": "True"},
         {"ss_base_model_version": "sdxl_base_v1-0", "ss_network_args": "None", "ss_training_finished_at": "1.7e9"},
