@@ -92,7 +92,8 @@ class AdapterBank:
     def set(self, mix: Mix) -> tuple[AdapterReport, ...]:
         """The mix is in force. Everything is checked before any weight is written; a fault while writing restores all.
 
-        Raises AdapterMismatch or AdapterInvalid; then the mix is what it was before.
+        Raises AdapterMismatch, or AdapterInvalid for a file: the mix is what it was before. Raises AdapterInvalid for a
+        sum that a weight cannot hold: as after any fault while writing, no adapter is in force.
         """
         wanted = tuple((adapter, _weights(weight)) for adapter, weight in mix)
         bound = [self.bind(adapter) for adapter, _ in wanted]

@@ -114,7 +114,7 @@ class Bench:
             )
             self._measure(  # the base again: fusing has moved its weights, and a step costs something else
                 {
-                    "UNet step: none through PEFT": (step, lambda: (pipeline.disable_lora(), step())),
+                    f"UNet step: none beside {name} through PEFT": (step, lambda: (pipeline.disable_lora(), step())),
                     f"UNet step: {name} through PEFT": (step, lambda: (pipeline.enable_lora(), step())),
                 }
             )
@@ -129,11 +129,11 @@ class Bench:
         for count, name in (("one", "one adapter"), ("two", "two adapters")):
             ours, webui = took[f"ours: {name}"], took[f"WebUI's way: {name}"]
             fuse = took[f"diffusers: fuse {count}"] + took[f"diffusers: unfuse {count}"]
-            merged, peft = (took[f"UNet step: {count} {how}"] for how in ("merged", "through PEFT"))
-            bare, idle = took["UNet step: no adapter"], took["UNet step: none through PEFT"]
+            merged = took[f"UNet step: {count} merged"] / took["UNet step: no adapter"]
+            peft = took[f"UNet step: {count} through PEFT"] / took[f"UNet step: none beside {count} through PEFT"]
             lines.append(
                 f"{name}: the WebUI's way takes {webui / ours:.1f}x ours, unfuse + fuse {fuse / ours:.1f}x; "
-                f"a step {merged / bare:.3f}x merged, {peft / idle:.3f}x through PEFT"
+                f"a step {merged:.3f}x merged, {peft:.3f}x through PEFT"
             )
         return "\n".join(lines)
 

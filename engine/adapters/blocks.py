@@ -19,7 +19,7 @@ import torch
 from ..errors import AdapterInvalid
 from .formats import Change
 from .formats.lora import LowRank
-from .kernel import Kernel, kernel
+from .kernel import Factors, Kernel, kernel
 
 BLOCK = 1 << 20  # float32 numbers: 4 MiB. Measured: half of it costs 10 % more, an eighth 50 %, whole layers 110 %
 GROUP = 1 << 26  # float32 numbers: 256 MiB of a GPU's memory, a few launches for all of SD 1.5
@@ -53,7 +53,8 @@ def write_sums(works: Iterable[Work], device: torch.device | None = None) -> Non
             near.append(work)
         elif work.changes:
             there.setdefault(place, []).append(work)
-    write_near(near)
+    if near:
+        write_near(near)
     for place, group in there.items():
         for some in _groups(group):
             write_together(some, place)
@@ -64,19 +65,12 @@ def write_near(works: Iterable[Work]) -> None:
     loop, scratch = kernel(), torch.empty(BLOCK)
     fused: list[_Fused] = []
     for work in works:
-        rows, base = _matrices(work)
-        products = [(change, strength) for change, strength in work.changes if isinstance(change, LowRank)]
-        if loop is not None and len(products) == len(work.changes) and loop.takes(rows, base):
-            fused.append(_Fused(loop, work, rows, base, products))
+        one = _fused(loop, work) if loop is not None else None
+        if one is not None:
+            fused.append(one)
         else:
             write_sum(work, scratch)
-    threads = min(torch.get_num_threads(), len(fused))
-    if threads <= 1:
-        _write_fused(fused)
-        return
-    fused.sort(key=lambda one: one.rows.numel())  # then every hand gets small ones and large ones
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(_write_fused, [fused[hand::threads] for hand in range(threads)]))
+    _write_fused(fused)
 
 
 class _Fused(NamedTuple):
@@ -86,15 +80,37 @@ class _Fused(NamedTuple):
     work: Work
     rows: torch.Tensor
     base: torch.Tensor
-    products: Sequence[tuple[LowRank, float]]
+    factors: Factors  # with the strengths in them; of all layers at once, as small as a LoRA is beside its model
 
 
-@torch.no_grad()  # a thread has it for itself
-def _write_fused(some: Iterable[_Fused]) -> None:
-    for loop, work, rows, base, products in some:
-        loop.write(rows, base, [(change.up * strength, change.down) for change, strength in products])
-        _require_finite(work, rows)
-        _put_back(work, rows)
+def _fused(loop: Kernel, work: Work) -> _Fused | None:
+    """None where a change is of another kind, or a matrix laid out otherwise than the loop needs it."""
+    factors: list[tuple[torch.Tensor, torch.Tensor]] = []
+    for change, strength in work.changes:
+        if not isinstance(change, LowRank):
+            return None
+        factors.append(((change.up * strength).contiguous(), change.down.contiguous()))
+    rows, base = _matrices(work)
+    return _Fused(loop, work, rows, base, factors) if loop.takes(rows, base, factors) else None
+
+
+def _write_fused(fused: list[_Fused]) -> None:
+    """The threads run the loop and nothing of PyTorch's, which would open as many threads again for each of them."""
+    threads = min(torch.get_num_threads(), len(fused))
+    if threads > 1:
+        fused = sorted(fused, key=lambda one: one.rows.numel())  # then every hand gets small ones and large ones
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(_run_loops, [fused[hand::threads] for hand in range(threads)]))
+    else:
+        _run_loops(fused)
+    for one in fused:
+        _require_finite(one.work, one.rows)
+        _put_back(one.work, one.rows)
+
+
+def _run_loops(some: Iterable[_Fused]) -> None:
+    for one in some:
+        one.loop.write(one.rows, one.base, one.factors)
 
 
 def write_sum(work: Work, scratch: torch.Tensor) -> None:
@@ -185,6 +201,6 @@ def _safe(work: Work) -> bool:
 def _overflow(work: Work) -> AdapterInvalid:
     kind = str(work.weight.dtype).removeprefix("torch.")
     return AdapterInvalid(
-        f"With these adapters at these weights {work.name} has numbers that {kind} cannot hold; nothing was changed. "
+        f"With these adapters at these weights {work.name} has numbers that {kind} cannot hold, so none is in force. "
         "Lower the weights, or leave one out."
     )

@@ -5,16 +5,20 @@ steps of converting take as long as the multiplication. Here a tile of the sum s
 to the rounding (as in Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication", 2008, whose inner
 kernel this is), the pristine rows of the next tile are fetched meanwhile, and the result goes past the cache to memory.
 LLVM compiles it for the processor that it runs on, in some 0.3 s, once a process; no compiler has to be installed.
+Where that cannot be, PyTorch does the same in more time.
 """
 
 from __future__ import annotations
 
 import ctypes
 import functools
+import logging
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,12 +26,15 @@ import torch
 try:
     from llvmlite import binding as llvm
     from llvmlite import ir
-except ImportError:  # where it has no wheel, an Intel Mac for example: PyTorch does the same in more time
+except (ImportError, OSError):  # no wheel for it, on an Intel Mac for example; or one that this system cannot load
     llvm = None
 
+log = logging.getLogger(__name__)
 DTYPES = (torch.float32, torch.bfloat16)
 CACHED = 1 << 17  # float32 numbers of `down` that stay near the core, half a megabyte, while rows go by
 LINE = 64  # bytes of a cache line, and what a store past the cache has to be aligned to
+MAPS = Path("/proc/self/maps")  # Linux: what memory of this process may be read, written and run
+NAMES = {(dtype, past): f"write_{number}_{past:d}" for number, dtype in enumerate(DTYPES) for past in (False, True)}
 Factors = Sequence[tuple[torch.Tensor, torch.Tensor]]  # (up, down), float32 matrices (out, rank) and (rank, in)
 
 
@@ -52,26 +59,31 @@ class Kernel:
     loops: Mapping[tuple[torch.dtype, bool], Callable[..., None]]  # by (type of the weight, whether past the cache)
     code: Any = field(repr=False)  # LLVM's engine, which owns what the loops point at
 
-    def takes(self, weight: torch.Tensor, pristine: torch.Tensor) -> bool:
-        """Whether these two matrices (out, in) are laid out as the loop needs it; most layers of all models are."""
+    def takes(self, weight: torch.Tensor, pristine: torch.Tensor, factors: Factors) -> bool:
+        """Whether all of them are where, and laid out as, the loop needs it, which looks at nothing but addresses.
+
+        Most layers of all models are.
+        """
+        rows, columns = weight.shape
+        numbers = [number for pair in factors for number in pair]
         return (
             weight.dtype == pristine.dtype in DTYPES
-            and weight.device.type == pristine.device.type == "cpu"
-            and weight.is_contiguous()
-            and pristine.is_contiguous()
-            and weight.shape[1] % self.tile.columns == 0
+            and weight.shape == pristine.shape
+            and columns % self.tile.columns == 0
+            and all(number.dtype == torch.float32 for number in numbers)
+            and all(up.shape == (rows, len(down)) and down.shape[1:] == (columns,) for up, down in factors)
+            and all(each.device.type == "cpu" and each.is_contiguous() for each in (weight, pristine, *numbers))
         )
 
     def write(self, weight: torch.Tensor, pristine: torch.Tensor, factors: Factors) -> None:
         """weight = round(pristine + sum of up @ down), summed in float32 and rounded once, to nearest, ties to even.
 
-        `weight` and `pristine` are matrices (out, in) that `takes` said yes to. Other Python threads run meanwhile.
+        `takes` said yes to them. Other Python threads run meanwhile, and PyTorch computes nothing.
         """
-        held = [(up.contiguous(), down.contiguous()) for up, down in factors]
-        count = len(held)
-        ups = (ctypes.c_void_p * count)(*(up.data_ptr() for up, _ in held))
-        downs = (ctypes.c_void_p * count)(*(down.data_ptr() for _, down in held))
-        ranks = (ctypes.c_int64 * count)(*(up.shape[1] for up, _ in held))
+        count = len(factors)
+        ups = (ctypes.c_void_p * count)(*(up.data_ptr() for up, _ in factors))
+        downs = (ctypes.c_void_p * count)(*(down.data_ptr() for _, down in factors))
+        ranks = (ctypes.c_int64 * count)(*(up.shape[1] for up, _ in factors))
         loop = self.loops[weight.dtype, weight.data_ptr() % LINE == 0]
         rows, columns = weight.shape
         for start, stop in self._blocks(columns, sum(ranks)):
@@ -88,14 +100,21 @@ class Kernel:
 
 @functools.cache
 def kernel() -> Kernel | None:
-    """The kernel for this processor, compiled by the first call; None where there is nothing to compile it with."""
+    """The kernel for this processor, compiled by the first call; None where that cannot be, and the log says why."""
     if llvm is None:
         return None
-    return compiled(llvm.get_host_cpu_name(), llvm.get_host_cpu_features())
+    try:
+        return compiled(llvm.get_host_cpu_name(), llvm.get_host_cpu_features())
+    except (OSError, RuntimeError) as error:
+        log.warning("PyTorch switches adapters, which takes longer, because LLVM cannot compile its loop: %s", error)
+        return None
 
 
 def compiled(processor: str, features: Mapping[str, bool]) -> Kernel:
-    """The kernel for a processor by LLVM's name for it and for what it can do."""
+    """The kernel for a processor by LLVM's name for it and for what it can do.
+
+    Raises RuntimeError for what LLVM cannot do, OSError where its library cannot be loaded or its code may not run.
+    """
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     tile = _tile(features)
@@ -104,17 +123,39 @@ def compiled(processor: str, features: Mapping[str, bool]) -> Kernel:
     machine = llvm.Target.from_default_triple().create_target_machine(
         cpu=processor, features=",".join(f"{'+' if on else '-'}{name}" for name, on in asked.items()), opt=3, jit=True
     )
+    code = llvm.create_mcjit_compiler(optimized(machine, tile), machine)
+    code.finalize_object()
+    found = {key: code.get_function_address(name) for key, name in NAMES.items()}
+    _require_executable(found.values())
+    return Kernel(tile, {key: _SIGNATURE(address) for key, address in found.items()}, code)
+
+
+def optimized(machine: Any, tile: Tile) -> Any:
+    """LLVM's module of the four loops, for this machine or for another."""
     module = ir.Module("kernel")
     module.triple = machine.triple
-    names = {(dtype, past): f"write_{number}_{past:d}" for number, dtype in enumerate(DTYPES) for past in (False, True)}
-    for (dtype, past), name in names.items():
+    for (dtype, past), name in NAMES.items():
         _Writer(module, name, tile, dtype, past).build()
     parsed = llvm.parse_assembly(str(module))
     passes = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=2))
     passes.getModulePassManager().run(parsed, passes)
-    code = llvm.create_mcjit_compiler(parsed, machine)
-    code.finalize_object()
-    return Kernel(tile, {key: _SIGNATURE(code.get_function_address(name)) for key, name in names.items()}, code)
+    return parsed
+
+
+def _require_executable(addresses: Iterable[int]) -> None:
+    """Raises PermissionError where what was written may not be run, as under systemd's MemoryDenyWriteExecute.
+
+    LLVM does not look whether it may, and a call would end the process. Only Linux is asked.
+    """
+    if sys.platform != "linux":
+        return
+    runs: list[range] = []
+    for line in MAPS.read_text(errors="replace").splitlines():
+        span, rights = line.split()[:2]
+        if "x" in rights:
+            runs.append(range(*(int(edge, 16) for edge in span.split("-"))))
+    if not all(any(address in span for span in runs) for address in addresses):
+        raise PermissionError("this process may not run what it wrote (systemd's MemoryDenyWriteExecute, for example)")
 
 
 def _tile(features: Mapping[str, bool]) -> Tile:
@@ -135,6 +176,11 @@ _SIGNATURE = ctypes.CFUNCTYPE(
 )
 
 
+def _known(module: Any, name: str, result: Any, takes: Sequence[Any]) -> Any:
+    """One of LLVM's own functions, declared once a module."""
+    return module.globals.get(name) or ir.Function(module, ir.FunctionType(result, takes), name)
+
+
 class _Writer:
     """Writes one function of the signature above in LLVM's language."""
 
@@ -150,9 +196,8 @@ class _Writer:
         for pointer in (self.weight, self.pristine):
             pointer.add_attribute("noalias")
         self.at_once = module.add_metadata([ir.Constant(ir.IntType(32), 1)])
-        kind = ir.FunctionType(ir.VoidType(), [self.pointer, *[ir.IntType(32)] * 3])
-        known = module.globals.get("llvm.prefetch.p0")
-        self.prefetch = known or ir.Function(module, kind, "llvm.prefetch.p0")
+        self.prefetch = _known(module, "llvm.prefetch.p0", ir.VoidType(), [self.pointer, *[ir.IntType(32)] * 3])
+        self.fused = _known(module, f"llvm.fmuladd.v{tile.lanes}f32", self.vector, [self.vector] * 3)
         self.code = ir.IRBuilder(self.function.append_basic_block())
 
     def build(self) -> None:
@@ -217,8 +262,8 @@ class _Writer:
                     scale = self._all(code.load(self._at(up, self.float, cell), typ=self.float))
                     for vector, right in enumerate(factors):
                         variable = held[line * self.tile.vectors + vector]
-                        product = code.fmul(scale, right, flags=("contract",))
-                        code.store(code.fadd(code.load(variable, typ=self.vector), product, ("contract",)), variable)
+                        total = code.load(variable, typ=self.vector)
+                        code.store(code.call(self.fused, [scale, right, total]), variable)
         return [code.load(variable, typ=self.vector) for variable in held]
 
     def _widened(self, there: Any) -> Any:
@@ -230,7 +275,11 @@ class _Writer:
         return self.code.bitcast(bits, self.vector)
 
     def _rounded(self, total: Any) -> Any:
-        """The nearest bfloat16, the even one of two; an infinity stays one, and what is no number stays none."""
+        """The nearest bfloat16, the even one of two; an infinity stays one.
+
+        So does what is no number in a bfloat16, and what float32 arithmetic makes of numbers. Of a file's own, which
+        `file` refuses, the highest 2^15 of each sign would become a zero: to look for them costs 2 % of a switch.
+        """
         code = self.code
         bits = code.bitcast(total, self._bits)
         odd = code.and_(code.lshr(bits, self._bit(16)), self._bit(1))

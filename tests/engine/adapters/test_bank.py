@@ -12,10 +12,14 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from engine import AdapterInvalid, AdapterMismatch, load_lora, unload_lora
+from engine.adapters import bank as bank_module
+from engine.adapters import blocks
 from engine.adapters.bank import AdapterBank, Weights
 from engine.adapters.binding import Bound
+from engine.adapters.blocks import Work
 from engine.adapters.file import Adapter, read_adapter
 from engine.adapters.formats.lora import LowRank
+from engine.adapters.kernel import Kernel
 from engine.adapters.table import key_table
 from engine.residency import Residency
 from engine.strength import blocks_of
@@ -103,14 +107,28 @@ def test_weights_keep_their_storage(builtin: Any, bank: AdapterBank, adapter: Ad
 
 
 def test_only_the_layers_of_the_old_and_the_new_mix_are_written(
-    builtin: Any, bank: AdapterBank, other: Adapter
+    builtin: Any, bank: AdapterBank, other: Adapter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A layer outside the mix is not touched: its version counter stands still."""
-    outside = builtin.unet.conv_in.weight
-    version = outside._version
-    bank.set([(other, 1.0)])
-    bank.set([])
-    assert outside._version == version
+    """Each once, and no bit of any other weight is another."""
+    next_one = read_adapter(write_kohya(tmp_path / "next.safetensors", attention_layers(builtin)[30:50]))
+    old, new = (set(bank.bind(adapter).changes) for adapter in (other, next_one))
+    assert old - new
+    assert old & new
+    assert new - old
+    before, real = weights_of(builtin), bank_module.write_sums
+    asked: list[list[str]] = []
+
+    def write_sums(works: list[Work], device: torch.device | None) -> None:
+        asked.append(sorted(work.name for work in works))
+        real(works, device)
+
+    monkeypatch.setattr(bank_module, "write_sums", write_sums)
+    for mix, changed in (([(other, 1.0)], old), ([(next_one, 1.0)], new), ([], set())):
+        bank.set(mix)
+        after = weights_of(builtin)
+        names = {name for name in before if not torch.equal(before[name], after[name])}
+        assert {name.replace("text_model.", "").removesuffix(".weight") for name in names} == changed
+    assert asked == [sorted(old), sorted(old | new), sorted(new)]
 
 
 def test_text_encoder_and_unet_have_their_own_weights(builtin: Any, bank: AdapterBank, adapter: Adapter) -> None:
@@ -122,39 +140,45 @@ def test_text_encoder_and_unet_have_their_own_weights(builtin: Any, bank: Adapte
     assert changed == {"unet"}
 
 
+@pytest.mark.parametrize("threads", [1, 4, 0], ids=["the loop", "the loop on threads", "PyTorch"])
 def test_a_fault_at_any_layer_restores_every_layer(
-    builtin: Any, bank: AdapterBank, adapter: Adapter, other: Adapter
+    builtin: Any, bank: AdapterBank, adapter: Adapter, other: Adapter, threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each layer in turn breaks while it is written: no trace of the old or of the new mix is left."""
-    before = weights_of(builtin)
-    changes: dict[str, Any] = bank.bind(adapter).changes  # type: ignore[assignment]
-    for name in list(changes):
+    """Each layer in turn breaks when it is written, in whichever way: no trace of the old or of the new mix is left."""
+    before, broken = weights_of(builtin), 0
+    written: set[int] = set()
+
+    def breaking(real: Any) -> Any:
+        def write(by: Any, rows: torch.Tensor, *rest: Any) -> None:
+            real(by, rows, *rest)
+            if isinstance(by, Kernel) or not threads:
+                written.add(rows.data_ptr())
+            if rows.data_ptr() == broken:
+                raise MemoryError("this layer")
+
+        return write
+
+    monkeypatch.setattr(torch, "get_num_threads", lambda: max(threads, 1))
+    monkeypatch.setattr(Kernel, "write", breaking(Kernel.write))
+    monkeypatch.setattr(blocks, "_write_rows", breaking(blocks._write_rows))
+    if not threads:
+        monkeypatch.setattr(blocks, "kernel", lambda: None)
+    bank.set([(adapter, 1.0)])
+    wanted = weights_of(builtin)
+    layers = {weight.data_ptr() for _, weight in attention_layers(builtin)}
+    assert written <= layers
+    assert len(written) > 20 if threads else written == layers
+    for place in sorted(written):
+        broken = 0
         bank.set([(other, 1.0)])
-        sound, changes[name] = changes[name], Breaking(changes[name])
+        broken = place
         with pytest.raises(MemoryError, match="this layer"):
             bank.set([(adapter, 1.0)])
-        changes[name] = sound
         assert bank.mix == ()
-        assert same(before, weights_of(builtin)), name
-    assert len(changes) == len(adapter.modules) > 100
+        assert same(before, weights_of(builtin))
+    broken = 0
     bank.set([(adapter, 1.0)])
-    assert not same(before, weights_of(builtin)), "and the next mix is in force as if nothing had been"
-
-
-class Breaking:
-    """A change that breaks in the middle of being added."""
-
-    reach = 0.0
-
-    def __init__(self, change: LowRank) -> None:
-        self._change = change
-
-    def rows(self, start: int, stop: int) -> Breaking:
-        return self
-
-    def add_to(self, total: torch.Tensor, pristine: torch.Tensor, strength: float) -> None:
-        total.fill_(7.0)
-        raise MemoryError("this layer")
+    assert same(wanted, weights_of(builtin)), "the next mix is in force as if nothing had been"
 
 
 def test_a_file_for_another_family_is_refused_before_any_weight_is_touched(

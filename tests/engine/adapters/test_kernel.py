@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import platform
+import subprocess
+import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from llvmlite import binding as llvm
 
 from engine import AdapterInvalid
 from engine.adapters import blocks, kernel
-from engine.adapters.blocks import Work, write_near, write_sum
+from engine.adapters.blocks import Work, write_near, write_sum, write_sums
 from engine.adapters.formats.lora import LowRank
 from engine.adapters.kernel import DTYPES, Kernel, compiled
 
@@ -19,6 +25,8 @@ PROCESSORS = {  # by LLVM's names; every AVX-512 one of the tests' machines is p
     "avx2": ("x86-64-v3", {"avx": True, "fma": True}),
     "sse": ("x86-64-v2", {"sse4.2": True}),
 }
+ROOT = Path(__file__).parents[3]
+TASKS = Path("/proc/self/task")  # Linux: the threads of this process
 CUT = 192  # columns that every tile divides
 SHAPES = [(1, CUT), (5, CUT), (6, CUT), (13, 2 * CUT), (320, 5 * CUT)]  # rows that tiles of six divide and do not
 
@@ -69,7 +77,7 @@ def test_the_weight_is_the_sum_rounded_once(
     base, factors = some(0, rows, columns, *ranks)
     pristine = base.to(dtype)
     weight = torch.full_like(pristine, torch.nan)
-    assert loop.takes(weight, pristine)
+    assert loop.takes(weight, pristine, factors)
     loop.write(weight, pristine, factors)
     require_rounded_once(weight, exact(pristine, factors))
 
@@ -89,6 +97,19 @@ def test_a_weight_anywhere_in_memory_is_written_and_nothing_beside_it(
     require_rounded_once(weight, exact(pristine, factors))
     assert (around[:offset] == 7).all()
     assert (around[offset + rows * columns :] == 7).all()
+
+
+def test_what_is_no_number_in_the_weight_stays_none(loop: Kernel) -> None:
+    """Whichever of the 254 bit patterns of bfloat16 that are none; and infinity minus itself, of which one is made."""
+    high = [*range(0x7F81, 0x8000), *range(-0x7F, 0), 0x7F80]
+    pristine = torch.ones(6, CUT, dtype=torch.bfloat16)
+    pristine.view(-1)[: len(high)] = torch.tensor(high, dtype=torch.int16).view(torch.bfloat16)
+    up, down = torch.zeros(6, 1), torch.zeros(1, CUT)
+    up[1, 0], down[0, 254 - CUT] = -torch.inf, 1.0
+    weight = torch.empty_like(pristine)
+    loop.write(weight, pristine, [(up, down)])
+    assert weight.view(-1)[: len(high)].isnan().all()
+    assert (weight[2:] == 1).all()
 
 
 def test_what_float32_cannot_hold_stays_visible(loop: Kernel) -> None:
@@ -125,14 +146,37 @@ def test_columns_are_taken_in_blocks_that_cover_them_once(loop: Kernel, rank: in
 
 
 def test_what_is_laid_out_otherwise_is_not_taken(loop: Kernel) -> None:
-    """Columns that no tile divides, a transposed matrix, another type, another device."""
-    fits = torch.zeros(8, CUT)
-    assert loop.takes(fits, fits)
-    assert not loop.takes(*[torch.zeros(8, CUT + 1)] * 2)
-    assert not loop.takes(fits.t().contiguous().t(), fits)
-    assert not loop.takes(fits.half(), fits.half())
-    assert not loop.takes(fits.bfloat16(), fits)
-    assert not loop.takes(fits.to("meta"), fits.to("meta"))
+    """Columns that no tile divides, a transposed matrix, another type, another device, another shape than the other."""
+    fits, none = torch.zeros(8, CUT), ()
+    assert loop.takes(fits, fits, none)
+    assert not loop.takes(*[torch.zeros(8, CUT + 1)] * 2, none)
+    assert not loop.takes(fits.t().contiguous().t(), fits, none)
+    assert not loop.takes(fits, fits.t().contiguous().t(), none)
+    assert not loop.takes(fits.half(), fits.half(), none)
+    assert not loop.takes(fits.bfloat16(), fits, none)
+    assert not loop.takes(fits.to("meta"), fits.to("meta"), none)
+    assert not loop.takes(fits, fits[:4], none)
+
+
+def test_factors_that_the_loop_cannot_read_are_not_taken(loop: Kernel) -> None:
+    """It would read whatever stands there: each of the two is asked for its device, type, layout and shape."""
+    weight = torch.zeros(8, CUT)
+    up, down = torch.zeros(8, 4), torch.zeros(4, CUT)
+    assert loop.takes(weight, weight, [(up, down)] * 2)
+    wrong: list[tuple[torch.Tensor, torch.Tensor]] = []
+    for change in (torch.Tensor.half, lambda t: t.to("meta"), lambda t: t.t().contiguous().t(), lambda t: t[:, :-1]):
+        wrong += [(change(up), down), (up, change(down))]
+    wrong += [(up[:4], down), (up, down[:3])]
+    for pair in wrong:
+        assert not loop.takes(weight, weight, [(up, down), pair])
+
+
+def test_factors_left_on_another_device_end_in_an_error_of_pytorch() -> None:
+    """As when a model moves to the CPU after its adapters were prepared; no memory is read that is none."""
+    base, ((up, down),) = some(4, 8, CUT, 4)
+    left = LowRank(up.to("meta"), down.to("meta"), 1.0)
+    with pytest.raises(RuntimeError, match="device"):
+        write_near([Work("it", torch.empty_like(base), base, [(left, 0.5)])])
 
 
 def test_threads_share_it(loop: Kernel) -> None:
@@ -168,11 +212,142 @@ def test_a_sum_that_its_type_cannot_hold_is_refused(dtype: torch.dtype) -> None:
         write_near([work])
 
 
-def test_without_llvm_there_is_none_and_layers_are_written_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernel, "llvm", None)
-    assert kernel.kernel.__wrapped__() is None
-    monkeypatch.setattr(blocks, "kernel", lambda: None)
+@pytest.fixture
+def four_threads() -> Iterator[None]:
+    """PyTorch has them, and has started all that it needs for itself."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    torch.ones(1 << 20).mul(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.skipif(not TASKS.is_dir(), reason="only Linux shows its threads")
+def test_a_switch_on_four_threads_starts_four(four_threads: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """None of them lets PyTorch start more, however large the factors are, and the sums be doubtful."""
+    base, ((up, down),) = some(5, 4096, CUT, 64)
+    works = [Work("it", torch.empty_like(base), base, [(LowRank(up, down, 1e38), 0.5)]) for _ in range(16)]
+    before, most, real = threads(), 0, Kernel.write
+
+    def write(self: Kernel, *args: Any) -> None:
+        nonlocal most
+        real(self, *args)
+        most = max(most, threads())
+
+    monkeypatch.setattr(Kernel, "write", write)
+    write_near(works)
+    assert before < most <= before + 4
+    assert all(torch.equal(work.weight, works[0].weight) for work in works)
+    require_rounded_once(works[0].weight, exact(base, [(up * 0.5, down)]))
+
+
+def threads() -> int:
+    return len(list(TASKS.iterdir()))
+
+
+@pytest.fixture
+def fresh() -> Iterator[None]:
+    """Nothing is compiled yet, and what the test compiles is forgotten."""
+    kernel.kernel.cache_clear()
+    yield
+    kernel.kernel.cache_clear()
+
+
+def write_one() -> None:
+    """One weight gets its sum, by whatever way there is."""
     base, ((up, down),) = some(3, 8, CUT, 4)
     work = Work("it", torch.empty_like(base), base, [(LowRank(up, down, 1.0), 1.0)])
     write_near([work])
     assert torch.allclose(work.weight, base + up @ down, atol=1e-5)
+
+
+def test_without_llvm_there_is_none_and_layers_are_written_all_the_same(
+    fresh: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kernel, "llvm", None)
+    assert kernel.kernel() is None
+    write_one()
+
+
+@pytest.mark.parametrize("error", ["ImportError", "OSError"])
+def test_an_llvm_that_cannot_be_loaded_is_as_none(error: str) -> None:
+    """Not installed, or installed without what it needs of the system."""
+    code = f"""
+import sys
+class Refusing:
+    def find_spec(self, name, path=None, target=None):
+        if name.startswith("llvmlite"):
+            raise {error}(name)
+sys.meta_path.insert(0, Refusing())
+from engine.adapters import kernel
+assert kernel.kernel() is None
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("fault", [RuntimeError("no such target"), OSError("no such library")])
+def test_what_llvm_cannot_compile_is_told_once_and_not_tried_again(
+    fresh: None, fault: Exception, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Every switch after it writes its layers all the same."""
+    tries = []
+
+    def failing(*args: Any) -> Any:
+        tries.append(args)
+        raise fault
+
+    monkeypatch.setattr(kernel, "optimized", failing)
+    for _ in range(3):
+        write_one()
+    assert kernel.kernel() is None
+    assert len(tries) == 1
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert str(fault) in caplog.text
+
+
+def test_nothing_is_compiled_where_no_weight_is_written_on_the_cpu(
+    fresh: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A host whose model is on a GPU, or a mix of none."""
+    base, ((up, down),) = some(6, 8, CUT, 4)
+    far = Work("it", base.to("meta"), base.to("meta"), [(LowRank(up.to("meta"), down.to("meta"), 1.0), 1.0)])
+    near = Work("it", torch.empty_like(base), base, ())
+    write_sums([far, near])
+    assert torch.equal(near.weight, base)
+    assert kernel.kernel.cache_info().misses == 0
+
+
+DENIED = """
+import ctypes, sys
+if ctypes.CDLL(None).prctl(65, 1, 0, 0, 0):  # PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN
+    sys.exit(77)
+import torch
+from engine.adapters import kernel
+from tests.engine.adapters.test_kernel import write_one
+assert kernel.kernel() is None
+write_one()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="another system")
+def test_where_what_is_written_may_not_run_pytorch_writes_the_layers() -> None:
+    """systemd's MemoryDenyWriteExecute: no fault of the processor, a line in the log that names it."""
+    done = subprocess.run([sys.executable, "-c", DENIED], cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode == 77:
+        pytest.skip("this kernel has no PR_SET_MDWE")
+    assert done.returncode == 0, done.stderr
+    assert "MemoryDenyWriteExecute" in done.stderr
+
+
+@pytest.mark.parametrize("processor", ["generic", "neoverse-n1", "apple-m1"])
+def test_the_loops_of_an_arm_processor_multiply_and_add_at_once(processor: str) -> None:
+    """A whole tile in one step, and no call. Compiled on any machine, not run."""
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+    machine = llvm.Target.from_triple("aarch64-unknown-linux-gnu").create_target_machine(cpu=processor, opt=3)
+    written = machine.emit_assembly(kernel.optimized(machine, kernel._tile({"neon": True})))
+    acts = [line.split()[0] for line in written.splitlines() if line.startswith("\t") and len(line) > 1]
+    tile, loops = 6 * 4, 4
+    assert acts.count("fmla") >= tile * loops
+    assert not {"fmul", "bl"} & set(acts)

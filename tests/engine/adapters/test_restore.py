@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import random
+import threading
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from engine.adapters.bank import AdapterBank
 from engine.adapters.blocks import Work
 from engine.adapters.file import Adapter, read_adapter
 from engine.adapters.formats import FORMATS
+from engine.adapters.kernel import Kernel
 from engine.adapters.table import key_table
 
 from ..conftest import same, weights_of
@@ -68,6 +70,32 @@ def test_a_thousand_random_mixes_leave_every_weight_as_it_was(builtin: Any, twen
     assert not same(before, weights_of(builtin))
     bank.set([])
     assert same(before, weights_of(builtin))
+
+
+def test_mixes_written_by_four_threads_are_those_of_one(
+    builtin: Any, bank: AdapterBank, adapters: list[Adapter], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of every format, set and undone, bit for bit; several threads have had a part in it."""
+    before, alone, runners = weights_of(builtin), [], set()
+    mixes = [[(adapter, 0.5)] for adapter in adapters] + [[(adapter, -0.3) for adapter in adapters]]
+    for mix in mixes:
+        bank.set(mix)
+        alone.append(weights_of(builtin))
+    real = Kernel.write
+
+    def write(self: Kernel, *args: Any) -> None:
+        runners.add(threading.current_thread())
+        real(self, *args)
+
+    monkeypatch.setattr(Kernel, "write", write)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
+    for mix, wanted in zip(mixes, alone, strict=True):
+        bank.set(mix)
+        assert same(wanted, weights_of(builtin))
+        bank.set([])
+        assert same(before, weights_of(builtin))
+    assert len(runners) > 1
+    assert threading.main_thread() not in runners
 
 
 def test_formats_that_depend_on_the_weight_see_the_pristine_one_in_any_order(
