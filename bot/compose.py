@@ -111,7 +111,7 @@ async def open_parts(
             moderation=Moderation(store, orders, runner),
             runner=runner,
             intake=intake,
-            privacy=Privacy(store, runner),
+            privacy=Privacy(store, runner, intake),
             shelf=Shelf(store),
             settings=settings,
             models=models,

@@ -83,6 +83,7 @@ class LocalFleet:
         self._holds = await ready
         self._broken = loop.create_future()
         self._pump = asyncio.create_task(self._deliver(on_event), name="fleet events")
+        self._pump.add_done_callback(self._delivered)
         self._watch = asyncio.create_task(self._watch_over(), name="engine watch")
 
     def workers(self) -> Mapping[WorkerId, WorkerView]:
@@ -153,7 +154,7 @@ class LocalFleet:
         self._lose_all()
         self._events.put_nowait(None)
         if self._pump is not None:
-            await self._pump
+            await asyncio.wait({self._pump})
 
     async def _send(self, worker: WorkerId, act: Callable[[Renderer], T]) -> T:
         if self._closing or worker not in self.workers():
@@ -217,6 +218,12 @@ class LocalFleet:
     async def _deliver(self, on_event: OnEvent) -> None:
         while (event := await self._events.get()) is not None:
             await on_event(event)
+
+    def _delivered(self, pump: asyncio.Task[None]) -> None:
+        """Nobody hears of any attempt any more where that ended in an error: only a new process knows what is what."""
+        if not pump.cancelled() and (error := pump.exception()) is not None:
+            log.error("the events of the engine cannot be told", exc_info=error)
+            self._break("its events cannot be told")
 
     def _finish(self, event: Event, holds: Holds | None = None) -> None:
         """On the event loop: the attempt is no longer out, and whoever listens hears how it ended."""

@@ -164,6 +164,7 @@ class Runner:
         self._wake.set()
         if self._tidying is not None:
             self._tidying.cancel()
+            await asyncio.wait({self._tidying})
         if self._serving is not None:
             await asyncio.wait({self._serving})
         await self._fleet.aclose()

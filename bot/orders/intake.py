@@ -240,6 +240,14 @@ class Intake:
             await self._store.origins.note(origin.entry_id, asked[key])
         return sum(not isinstance(found, Unchanged | Unknown) for found in asked.values())
 
+    async def forget(self, member_id: int) -> None:
+        """Nothing is on its way in for this person: their import has ended, and no file of theirs waits."""
+        _, work = self._under_way.get(member_id, ("", None))
+        if work is not None:
+            work.cancel()
+            await asyncio.wait({work})
+        await self._waiting.let_go(member_id)
+
     async def aclose(self) -> None:
         """Nothing is under way any more: what was is stopped."""
         works = [work for _, work in self._under_way.values()]

@@ -27,6 +27,12 @@ MOST_PARTS = 10
 OVERHEAD = 512  # bytes of a zip for one file, names and all
 
 
+class Forgets(Protocol):
+    """Where files are on their way in: `Intake`."""
+
+    async def forget(self, member_id: int) -> None: ...
+
+
 class Cancels(Protocol):
     """Where jobs wait and run: `bot.jobs.Runner`."""
 
@@ -54,9 +60,10 @@ class _Item:
 class Privacy:
     """`export` changes nothing; `delete` is asked about once by `ask`, and has no inverse."""
 
-    def __init__(self, store: Store, line: Cancels) -> None:
+    def __init__(self, store: Store, line: Cancels, intake: Forgets | None = None) -> None:
         self._store = store
         self._line = line
+        self._intake = intake
 
     async def ask(self, who: Who) -> tuple[str, Holdings]:
         """The number of the question whether everything is to be deleted, and how much that is."""
@@ -69,11 +76,13 @@ class Privacy:
     async def delete(self, who: Who, number: str, shared: Shared) -> None:
         """The question is answered with yes: the bot holds nothing of this person, who may come back as somebody new.
 
-        What they were drawing is cancelled first. Raises TooLate where the question is not open.
+        What they were drawing or adding is cancelled first. Raises TooLate where the question is not open.
         """
         await self._answered(who, number)
         for job in await self._store.jobs.unfinished(who.member_id):
             await self._line.cancel(job.id)
+        if self._intake is not None:
+            await self._intake.forget(who.member_id)
         await self._settle(who.member_id)
         await self._store.people.forget(who.member_id, shared)
 

@@ -24,7 +24,7 @@ LINK = 512  # characters that Discord takes for a button's address
 
 def offer_card(offer: Offer, *rows: ui.ActionRow[Any], adult: bool, drawn: str = "") -> Card:
     """Everything that is known beforehand. `drawn` is the family of the usual base model, "" while unknown."""
-    shown = [one for one in offer.previews if adult or not one.mature][:PREVIEWS]
+    shown = [one for one in offer.previews if not one.mature or (adult and not offer.real_person)][:PREVIEWS]
     gallery = [ui.MediaGallery[Any](*map(_picture, shown))] if shown else []
     said = [_head(offer), *_facts(offer), *_cautions(offer, drawn, len(offer.previews) - len(shown))]
     return Card(ui.TextDisplay[Any](lines(said, say("And more."))), *gallery, *rows)

@@ -11,7 +11,6 @@ from .parsed import parse_prompt
 from .tags import adapters_of, find_tags, key, shortened, without_tags, written
 
 MAX_NOTES = 20
-LEFT_OUT = " is left out: "
 
 
 def untagged(request: Request) -> Request:
@@ -53,8 +52,7 @@ def left_out(request: Request, refused: Sequence[tuple[AdapterUse, EngineError]]
     """The request, which is already without these uses that only tags had asked for, with a note for each that has
     none yet.
     """
-    told = {note.partition(LEFT_OUT)[0] for note in request.notes}
-    fresh = [(use, error) for use, error in refused if _shown(use) not in told]
+    fresh = [one for one in refused if not any(note.startswith(_left_out(one[0], "")) for note in request.notes)]
     return noted(request, [_left_out(use, error) for use, error in fresh])
 
 
@@ -66,7 +64,7 @@ def noted(request: Request, notes: Sequence[str]) -> Request:
     return replace(request, notes=every) if notes else request
 
 
-def _left_out(use: AdapterUse, error: EngineError) -> str:
+def _left_out(use: AdapterUse, error: EngineError | str) -> str:
     return f"{_shown(use)} is left out: {error}"  # written out, for translators find it by its words
 
 

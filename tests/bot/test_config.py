@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import FrozenInstanceError, fields
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from bot.config import BotConfig, ConfigError, load_config
+from bot.config import BotConfig, ConfigError, Limits, load_config
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
 # A real token's shape: user id, time, signature. Made up.
@@ -174,3 +175,11 @@ def test_a_token_that_looks_real_never_goes_to_a_stand_in(monkeypatch: pytest.Mo
     with pytest.raises(ConfigError, match="looks real") as caught:
         load_config()
     assert REAL_LOOKING not in str(caught.value)
+
+
+def test_an_order_may_wait_for_a_day_or_for_ever() -> None:
+    """0 is no limit."""
+    assert Limits().longest_wait == timedelta(hours=24)
+    assert Limits(hours_in_line=0).longest_wait is None
+    with pytest.raises(ValueError, match="hours_in_line"):
+        Limits(hours_in_line=-1)

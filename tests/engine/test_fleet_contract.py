@@ -480,3 +480,18 @@ async def test_a_worker_that_hangs_between_two_pieces_of_work_does_not_answer() 
         assert not await fleet.answers(worker, 0.1)
         async with asyncio.timeout(3):
             assert "0.5 s" in await fleet.broken()
+
+
+async def test_whoever_cannot_be_told_of_events_is_not_left_waiting_for_them(caplog: pytest.LogCaptureFixture) -> None:
+    """A defect in who listens ends the fleet for good, instead of every later event unheard."""
+
+    async def listener(event: Event) -> None:
+        raise ZeroDivisionError
+
+    fleet = LocalFleet(EngineConfig(), make=FakeRenderer)  # type: ignore[arg-type]
+    await fleet.start(listener)
+    await fleet.dispatch(next(iter(fleet.workers())), Attempt("a", 1, Request(prompt="x")))
+    async with asyncio.timeout(5):
+        assert "cannot be told" in await fleet.broken()
+        await fleet.aclose()
+    assert "ZeroDivisionError" in caplog.text

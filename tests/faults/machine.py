@@ -235,7 +235,8 @@ class Jobs(RuleBasedStateMachine):
         self.acked |= set() if unanswered else received
 
     async def _kill(self) -> None:
-        tasks = [task for task in (*self.runner._tasks, self.runner._serving) if task is not None]
+        of_the_runner = (*self.runner._tasks, self.runner._serving, self.runner._tidying)
+        tasks = [task for task in of_the_runner if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

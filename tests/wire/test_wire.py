@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator
 from itertools import pairwise
 from pathlib import Path
@@ -12,6 +14,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from PIL import Image
+
+from tests.faults.process import rows
 
 from . import spec
 from .process import BREAKING, BotProcess
@@ -230,3 +234,24 @@ async def test_sigterm_ends_it_cleanly_with_a_goodbye_to_the_gateway(server: Ser
     await server.until(lambda: not server.gateway.sockets, 5, "a closed gateway")
     assert server.gateway.closes[-1] in (1000, 4000)  # discord.py's own two coroutines race for the code
     assert "Traceback" not in process.log
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM that a process could hear")
+async def test_sigterm_does_not_wait_for_an_engine_that_hangs(server: Server, tmp_path: Path) -> None:
+    """What it was at is kept and not blamed; the next process draws it."""
+    process = BotProcess(server, tmp_path, command=BREAKING)
+    await process.start(BREAKS="hang")
+    interaction = await server.acknowledged(await server.slash("imagine", prompt=PROMPT, steps=8))
+    async with asyncio.timeout(PATIENCE):
+        while "it hangs" not in process.log:  # noqa: ASYNC110  another process
+            await asyncio.sleep(0.05)
+    began = time.monotonic()
+    assert await process.end(signal.SIGTERM) == 0
+    assert time.monotonic() - began < 15
+    (row,) = rows(process.data)
+    assert (row["state"], row["losses"]) == ("queued", 0)
+    assert "left to the end of the process" in process.log
+    again = BotProcess(server, tmp_path)
+    await again.start()
+    await picture_for(server, interaction)
+    await again.end()

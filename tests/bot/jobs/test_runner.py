@@ -664,7 +664,8 @@ async def break_down(at: Bench) -> None:
 
 async def kill(at: Bench) -> None:
     """The process is gone without a word: nothing that ran is written down."""
-    tasks = [task for task in (*at.runner._tasks, at.runner._serving) if task is not None]
+    of_the_runner = (*at.runner._tasks, at.runner._serving, at.runner._tidying)
+    tasks = [task for task in of_the_runner if task is not None]
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
@@ -697,7 +698,7 @@ async def test_a_job_that_kills_its_workers_takes_no_other_job_with_it(tmp_path:
         assert [attempt.job for attempt in at.fleet.attempts] == [poison], "nothing beside it"
         await end(at)
     async with bench(tmp_path, fleet=FakeFleet(auto=True), poster=poster) as at:
-        await until(lambda: len(poster.posts) == 2)
+        await until(lambda: len(poster.posts) == 2, seconds=20)
         await ended(at, innocent, JobState.POSTED)
         assert [(job.id, job.sentence) for job in poster.closed] == [(poison, INTERRUPTED)]
         assert [running.sha256 for running in await at.store.running.all()] == [ink.sha256]

@@ -26,7 +26,7 @@ from bot.importing import (
     Updated,
     WatchFolder,
 )
-from bot.orders import Forbidden, QueueFull, TooLate, Who
+from bot.orders import Forbidden, Privacy, QueueFull, Shared, TooLate, Who
 from bot.orders.additions import Added, Offer
 from bot.orders.errors import NameTaken, ShelfFull, Stopped
 from bot.orders.intake import Intake
@@ -35,7 +35,7 @@ from bot.orders.waiting import Waiting
 from bot.store import Store, open_store
 from engine import AdapterInvalid, BadRequest, builtin_adapter
 from tests.bot.importing.conftest import Sites, adapter_bytes, open_sites, picture_bytes
-from tests.fakes import GUILD, MEMBER, NOW, until, who
+from tests.fakes import GUILD, MEMBER, NOW, FakeLine, until, who
 
 PAGE = "12345@67890"
 AT_DISCORD = "https://cdn.discordapp.com/attachments/1/2/ink.safetensors"
@@ -402,6 +402,19 @@ async def test_a_dropped_file_that_could_not_be_added_waits_on(room: Room, tmp_p
         await room.intake.add(who(), offer)
     await room.store.entries.remove(who(), other.entry.id)
     assert (await room.intake.add(who(), await room.intake.arrived(who(), key))).entry.name == "Tusche"
+
+
+async def test_nothing_of_a_person_who_is_forgotten_is_on_its_way(room: Room, tmp_path: Path) -> None:
+    """Neither an import under way nor a file that waits."""
+    await dropped(room, tmp_path, await room.intake.invite(who()))
+    offer = await room.intake.look(who(), PAGE)
+    adding = asyncio.create_task(room.intake.add(who(), offer))
+    await until(lambda: MEMBER in room.intake._under_way)
+    privacy = Privacy(room.store, FakeLine(room.store), room.intake)
+    await privacy.delete(who(), (await privacy.ask(who()))[0], Shared.REMOVED)
+    with pytest.raises(Stopped):
+        await adding
+    assert (room.sites.leftovers(), room.blobs()) == ([], 0)
 
 
 async def test_what_may_not_be_kept_does_not_wait(room: Room, tmp_path: Path) -> None:

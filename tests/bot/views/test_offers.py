@@ -30,6 +30,11 @@ def test_samples_that_are_not_for_everybody_are_shown_to_adults_alone() -> None:
     assert "1 sample picture is not shown" in shown(offer_card(both, adult=False))
 
 
+def test_samples_of_a_real_person_that_are_not_for_everybody_are_shown_to_nobody() -> None:
+    both = replace(OFFER, previews=(Preview("https://x/a.png", False), Preview("https://x/b.png", True)))
+    assert pictures(offer_card(replace(both, real_person=True), adult=True)) == ["https://x/a.png"]
+
+
 def test_a_card_warns_of_what_cannot_be_drawn_here_or_not_everywhere() -> None:
     risky = replace(OFFER, family="SDXL", base="Pony", mature=True, real_person=True, warnings=("No hash.",))
     said = shown(offer_card(risky, adult=True, drawn="SD 1.5"))
