@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -11,11 +12,13 @@ from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ..orders.browsing import Change
-from ..orders.errors import NameTaken
+from ..orders.errors import NameTaken, StorageError
 from ..orders.values import CatalogEntry, Who
 from .catalog import GUILD, PRIVATE, Catalog, entry_of, named_row, scope_of, seen_by, visible_to
 from .database import Database
 from .models import EntryRow, FavouriteRow, OriginRow, SampleRow, TagRow
+
+log = logging.getLogger(__name__)
 
 _COLUMNS = {"triggers": "trigger_policy"}  # where a column is not called as the entry's field
 _FORKED = (  # what a fork takes over besides its file
@@ -107,7 +110,10 @@ class Entries:
             await session.flush()
             pictures -= set(await session.scalars(select(SampleRow.file).where(SampleRow.file.in_(pictures))))
         await asyncio.to_thread(_unlink, [self._previews / file for file in pictures])
-        await self._catalog.sweep({entry.info.sha256})
+        try:
+            await self._catalog.sweep({entry.info.sha256})
+        except StorageError as fault:  # the entry is gone all the same
+            log.warning("the file of %s goes at the next start: %s", entry.info.sha256[:12], fault)
         return entry
 
     async def _favour(self, who: Who, entry_id: int, *, wanted: bool) -> CatalogEntry | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from alembic.script import ScriptDirectory
 
 from .errors import DatabaseBroken, DatabaseNewer
+from .journal import lost
 from .legible import first_illegible
 from .migrate import MIGRATIONS
 
@@ -21,7 +22,8 @@ def check(database: Path) -> str | None:
     """The revision of a whole database, or None where there has never been one. Reads only.
 
     A file that is empty or gone is no fresh start while pictures or adapters lie beside it, or a restore that was cut
-    short: opening it would make an empty database over what was lost. Raises DatabaseBroken or DatabaseNewer.
+    short: opening it would make an empty database over what was lost. Nor is a database whole whose own log has lost
+    what was committed in it. Raises DatabaseBroken or DatabaseNewer.
     """
     size = database.stat().st_size if database.is_file() else 0
     if size == 0:
@@ -35,6 +37,8 @@ def check(database: Path) -> str | None:
         raise DatabaseBroken(f"{database} is not an SQLite database any more. {RESTORE}")
     if any(version not in (1, 2) for version in head[18:20]):  # SQLite would read it, and not write
         raise DatabaseBroken(f"{database} is damaged: its head asks for a format that SQLite never had. {RESTORE}")
+    if missing := lost(database):  # before SQLite plays back what is left of it, and removes the log
+        raise DatabaseBroken(f"{missing}. {RESTORE}")
     revision = _examined(database)
     known = {script.revision for script in ScriptDirectory(str(MIGRATIONS)).walk_revisions()}
     if revision is not None and revision not in known:

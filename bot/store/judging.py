@@ -57,28 +57,21 @@ class Judging(Bans):
         False: there is no such entry for this person, or it is their own.
         """
         file = None if picture is None else await self._samples.add(picture.webp)
-        async with self._database.write() as session:
-            rated = await session.scalar(select(EntryRow).where(EntryRow.id == entry_id, visible_to(who)))
-            theirs = rated is not None and rated.owner_id != who.member_id
+        gone = [] if file is None else [file]  # unless it is kept
+        try:
+            async with self._database.write() as session:
+                rated = await session.scalar(select(EntryRow).where(EntryRow.id == entry_id, visible_to(who)))
+                theirs = rated is not None and rated.owner_id != who.member_id
+                if theirs:
+                    before = await _without_review(session, entry_id, who.member_id)
+                    session.add(_rating(who, entry_id, stars, words, self._now()))
+                    if picture is not None and file is not None:
+                        session.add(_sample(entry_id, who.member_id, file, picture))
+                    await _count(session, entry_id)
             if theirs:
-                gone = await _without_review(session, entry_id, who.member_id)
-                now = self._now()
-                session.add(
-                    RatingRow(
-                        entry_id=entry_id,
-                        member_id=who.member_id,
-                        guild_id=who.guild_id,
-                        stars=stars,
-                        words=words,
-                        created_at=now,
-                    )
-                )
-                if picture is not None and file is not None:
-                    session.add(_sample(entry_id, who.member_id, file, picture))
-                await _count(session, entry_id)
-            else:
-                gone = [file] if file is not None else []
-        await self._samples.remove(gone)
+                gone = before
+        finally:
+            await self._samples.remove(gone)
         return theirs
 
     async def unrate(self, who: Who, entry_id: int) -> bool:
@@ -244,6 +237,17 @@ async def _count(session: AsyncSession, entry_id: int) -> None:
     mean = select(func.coalesce(func.avg(RatingRow.stars), 0)).where(of_entry).scalar_subquery()
     number = select(func.count()).select_from(RatingRow).where(of_entry).scalar_subquery()
     await session.execute(update(EntryRow).where(EntryRow.id == entry_id).values(stars=mean, ratings=number))
+
+
+def _rating(who: Who, entry_id: int, stars: int, words: str, now: datetime) -> RatingRow:
+    return RatingRow(
+        entry_id=entry_id,
+        member_id=who.member_id,
+        guild_id=who.guild_id,
+        stars=stars,
+        words=words,
+        created_at=now,
+    )
 
 
 def _sample(entry_id: int, member_id: int, file: str, picture: PreviewPicture) -> SampleRow:

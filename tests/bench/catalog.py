@@ -4,13 +4,16 @@ A store of 5,000 entries with titles, tags, trigger words and descriptions; half
 another server, and not all are visible. `offered` is what autocomplete asks, from the database to the entries, for a
 member who sees about 4,000; `browse` is one page of a gallery, `loop` the longest that the event loop stood still
 meanwhile. First come the warming of a process, which reads every word, and its first search; then ROUNDS of each, p50
-and p99 by the clock on the wall, and by that of the processor, which tells what it would be on an idle machine.
+and p99 by the clock on the wall, and by that of the processor, which tells what it would be on an idle machine. Exits 1
+where by the latter 99 of 100 are not offered something within 100 ms.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
+import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
@@ -25,6 +28,7 @@ from tests.fakes import GUILD, MEMBER, FakeLine, order, who
 
 ENTRIES = 5000
 ROUNDS = 200
+BAR = 100.0
 FIRST = (
     "amber ash birch cedar cobalt coral dusk ember fern fog glass gold hazel indigo iron ivory jade lilac lunar moss"
 )
@@ -35,23 +39,31 @@ Act = Callable[[], Awaitable[object]]
 TYPED = ("", "m", "mo", "moss", "moss kni", "mosaic", "watercolor", "kinght", "jaed drgaon", "glow v3", "zzzz")
 
 
-async def main() -> None:
+async def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         async with open_store(None, Path(folder)) as store:
             await fill(store)
             orders, shelf = Orders(store, FakeLine(store)), Shelf(store)
             print(f"{'warming':24}{await timed(store.catalog.warm):9.1f}")
+            gc.collect()
+            gc.freeze()  # as the bot does once it has started
             print(f"{'first search':24}{await timed(lambda: orders.adapters(who(), 'moss', 'SD 1.5', 25)):9.1f}")
             print(f"{'':24}{'p50':>9}{'p99':>9}{'cpu p50':>9}{'cpu p99':>9}{'loop':>9}")
+            offered = []
             for typed in TYPED:
-                await figures(f"offered {typed!r}", lambda text=typed: orders.adapters(who(), text, "SD 1.5", 25))  # type: ignore[misc]
+                ask = partial(orders.adapters, who(), typed, "SD 1.5", 25)
+                offered.append(await figures(f"offered {typed!r}", ask))
             job = partial(_job, store)
-            await figures("offered after a job", lambda: orders.adapters(who(), "moss", "SD 1.5", 25), job)
+            offered.append(
+                await figures("offered after a job", lambda: orders.adapters(who(), "moss", "SD 1.5", 25), job)
+            )
             await figures("browse", lambda: shelf.browse(who(), Wish(show=Show.RATED)))
             await figures("search", lambda: shelf.browse(who(), Wish("moss knight")))
+            return 0 if max(offered) < BAR else 1
 
 
-async def figures(name: str, act: Act, before: Act | None = None) -> None:
+async def figures(name: str, act: Act, before: Act | None = None) -> float:
+    """Prints them; gives the time of the processor within which 99 of 100 were answered."""
     wall, cpu = [], []
     _stood[0] = 0.0
     watching = asyncio.create_task(_watched())
@@ -65,6 +77,7 @@ async def figures(name: str, act: Act, before: Act | None = None) -> None:
     middle, late = ROUNDS // 2, int(ROUNDS * 0.99)
     figures = [sorted(taken)[place] for taken in (wall, cpu) for place in (middle, late)]
     print(f"{name:24}" + "".join(f"{figure:9.1f}" for figure in (*figures, _stood[0])))
+    return figures[3]
 
 
 _stood = [0.0]
@@ -137,4 +150,4 @@ def _file(sha256: str, title: str, family: str, triggers: list[str]) -> FileRow:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    sys.exit(asyncio.run(main()))

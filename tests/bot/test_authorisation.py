@@ -16,8 +16,9 @@ import bot
 from bot.orders.rights import COMMANDS, Right, is_guild_only, least_right
 from tests.bot.authorisation.commands import NEEDED, SERVER_ONLY, names_of, try_commands
 from tests.bot.authorisation.components import press_at_once, try_components
+from tests.bot.authorisation.desks import MORE, uncovered
 from tests.bot.authorisation.town import Tally, loud
-from tests.bot.authorisation.usecases import try_use_cases, uncovered
+from tests.bot.authorisation.usecases import CASES, try_use_cases
 from tests.bot.worlds import world
 
 ROOT = Path(bot.__file__).parent
@@ -66,8 +67,13 @@ async def test_commands(tmp_path: Path) -> None:
 
 async def test_use_cases(tmp_path: Path) -> None:
     """Called past every command they check for themselves, and what is not for one is as what there is not."""
+    told("use-cases", await try_use_cases(tmp_path / "town", CASES), 1000)
+
+
+async def test_use_cases_of_every_other_desk(tmp_path: Path) -> None:
+    """Questions of others, adapters that are banned or not for everybody, settings, stock; no method is left out."""
     assert uncovered() == set()
-    told("use-cases", await try_use_cases(tmp_path / "town"), 1000)
+    told("desks", await try_use_cases(tmp_path / "town", MORE), 3000)
 
 
 async def test_components(tmp_path: Path) -> None:
@@ -77,7 +83,7 @@ async def test_components(tmp_path: Path) -> None:
 
 async def test_fifty_presses_at_once_have_one_effect(tmp_path: Path) -> None:
     effects = await press_at_once(tmp_path / "town")
-    assert len(effects) == 8
+    assert len(effects) == 14
     assert set(effects.values()) == {1}
 
 

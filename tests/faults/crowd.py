@@ -118,10 +118,15 @@ class Crowd:
                 found[f"ended as {row['state']}"] += 1
                 found["rows that are not over"] += row["state"] not in FINAL or not row["told"]
             if acked:
-                found["lost"] += row is None or not shown
-                found["lost"] += row is not None and row["state"] == "posted" and not self.ever_posted(job_id)
+                state = None if row is None else row["state"]
+                found["lost"] += not shown
+                found["lost"] += state == "posted" and not self.ever_posted(job_id)
+                found["promised and not posted"] += state not in ("posted", "cancelled")
+                found["cancelled"] += state == "cancelled"
             elif shown:
                 found["shown though never acknowledged"] += 1
+                found["shown against Discord's word"] += self._refused(ordered)
+        found["cancelled by nobody"] = max(0, found["cancelled"] - self.presses)
         for stray in strays(data):
             found["orphan or missing files"] += 1
             print(f"  {stray}")
@@ -141,6 +146,14 @@ class Crowd:
         name = f"loraloom-{job_id}-1."
         return [m for m in self.server.messages if any(name in str(v["attachments"]) for v in m.versions)]
 
+    def _refused(self, ordered: Interaction) -> bool:
+        """Whether the bot was told that the order has no answer of its, so that its member has ordered again.
+
+        Where nobody tells it, because the replies are lost too, the order goes on: then it is shown, and no harm done.
+        """
+        asked = (r for r in self.server.requests if ordered.token in r.path and r.method in ("POST", "GET"))
+        return ordered.answer is None and any(request.status == 404 for request in asked)
+
     @staticmethod
     def _stale(ordered: Interaction, end: Message) -> bool:
         first = ordered.original
@@ -153,20 +166,23 @@ BROKEN = (
     "ended twice",
     "stale answers",
     "rows that are not over",
+    "cancelled by nobody",
     "orphan or missing files",
 )
+KEPT = (*BROKEN, "promised and not posted", "shown against Discord's word")
+"""Where nobody kills the bot: one that is killed may give a job up, or forget what it was just told."""
 
 
 def versions(ordered: Interaction) -> list[object]:
     return [] if ordered.original is None else [v["components"] for v in ordered.original.versions]
 
 
-def report(title: str, found: Counter[str]) -> bool:
-    """Prints the figures; True when every bar holds."""
+def report(title: str, found: Counter[str], broken: tuple[str, ...] = BROKEN) -> bool:
+    """Prints the figures; True when every bar holds: nothing is `broken`, and something was posted at all."""
     print(title)
-    for name in sorted(set(found) | set(BROKEN)):
-        print(f"  {found[name]:>6,} {name}" + ("   <-- MISSED" if name in BROKEN and found[name] else ""))
-    return not any(found[name] for name in BROKEN)
+    for name in sorted(set(found) | set(broken)):
+        print(f"  {found[name]:>6,} {name}" + ("   <-- MISSED" if name in broken and found[name] else ""))
+    return found["ended as posted"] > 0 and not any(found[name] for name in broken)
 
 
 def ends_among(messages: list[Message], job_id: str) -> list[Message]:

@@ -3,7 +3,7 @@
     python -m tests.faults.deletion --jobs 20000
 
 fills a data folder with them among others, backs it up, has them forgotten, restores the backup, and prints how long
-each took and how many bytes were found.
+each took and how many bytes were found. Exits 1 where a byte is left, or either took longer than a minute.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import random
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -37,6 +38,7 @@ from bot.store.models import (
 from engine import AdapterUse
 from tests.fakes import CHANNEL, GUILD, NOW, adapter_file, order, png, result
 
+IN_TIME = 60.0  # seconds
 CANARY = "kanarienvogel"
 CANARY_ID = 0x0A11CE0BADC0FFEE  # as a number it lies in the database's records as these eight bytes
 OTHER_ID = 0x0B0B0B0B0B0B0B0B
@@ -216,7 +218,7 @@ async def ordered(store: Store, who: Who, prompt: str, *, drawn: bool) -> None:
         await store.jobs.posted(job.id, CHANNEL, 1)
 
 
-async def main(jobs: int) -> None:
+async def main(jobs: int) -> int:
     with tempfile.TemporaryDirectory() as name:
         data, backup = Path(name) / "data", Path(name) / "backup.tar"
         async with open_store(None, data) as store:
@@ -228,6 +230,7 @@ async def main(jobs: int) -> None:
             await store.people.forget(CANARY_ID, Shared.REMOVED)
             took = time.monotonic() - began
             left = dict(found(data))
+        well = len(before) >= 5 and not left and took <= IN_TIME
         print(f"{jobs:,} jobs, database of {size / 1e6:.0f} MB: {sum(before.values()):,} signs in {len(before)} files")
         print(f"  forgotten in {took:.1f} s, {sum(left.values())} signs left {left or ''}")
         restore(backup, data)
@@ -237,9 +240,10 @@ async def main(jobs: int) -> None:
             took = time.monotonic() - began
             left = dict(found(data))
         print(f"  backup restored, {again:,} signs; opened in {took:.1f} s, {sum(left.values())} left {left or ''}")
+        return 0 if well and again and not left and took <= IN_TIME else 1
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jobs", type=int, default=2000)
-    asyncio.run(main(parser.parse_args().jobs))
+    sys.exit(asyncio.run(main(parser.parse_args().jobs)))

@@ -3,6 +3,7 @@
 `python -m tests.faults.process` is `python -m bot run` with a fake engine in it. What it reads from its environment:
 
     FAULTS_DRAWING   seconds that one attempt takes at most
+    FAULTS_HELD      a file: nothing is drawn while it is there
     FAULTS_DIES      "commit:after:7": SIGKILL right after the 7th commit. Also rename and send (to Discord), and before
     FAULTS_LATER     seconds that its clock is ahead
 
@@ -50,11 +51,14 @@ def process(server: Server, folder: Path, *, bound: int = 100_000, port: int = 0
 
 
 class DozingFleet(FakeFleet):
-    """A fleet whose one worker needs a while for every attempt, and gives back what a real one would."""
+    """A fleet whose one worker needs a while for every attempt, and gives back what a real one would.
 
-    def __init__(self, seconds: float) -> None:
+    It draws nothing while the file `held` is there.
+    """
+
+    def __init__(self, seconds: float, held: Path | None = None) -> None:
         super().__init__()
-        self._seconds, self._random = seconds, random.Random()
+        self._seconds, self._random, self._held = seconds, random.Random(), held
         self._drawing: set[asyncio.Task[None]] = set()
         self.id = WorkerId(f"fake-{os.getpid()}")
         self.holds = replace(Holds("builtin", "built-in"), seconds_per_step=0.01)
@@ -69,6 +73,8 @@ class DozingFleet(FakeFleet):
         task.add_done_callback(self._drawing.discard)
 
     async def _draw(self, attempt: Attempt) -> None:
+        while self._held is not None and self._held.exists():  # noqa: ASYNC110  nobody announces it
+            await asyncio.sleep(0.1)
         await asyncio.sleep(self._random.random() * self._seconds)
         if self._out.get(attempt.job) is attempt:
             await self.step(attempt.job, 1)
@@ -208,7 +214,8 @@ def strays(data: Path) -> list[str]:
     with closing(sqlite3.connect(data / "loraloom.db")) as connection:
         named = {row[0] for row in connection.execute("SELECT file FROM pictures WHERE NOT deleted")}
         adapters = {f"{row[0]}.safetensors" for row in connection.execute("SELECT sha256 FROM adapter_files")}
-    there = {path.name for path in (data / "pictures").iterdir()}
+        named |= {row[0] for row in connection.execute("SELECT file FROM entry_samples")}
+    there = {path.name for folder in ("pictures", "previews") for path in (data / folder).iterdir()}
     blobs = {path.name for path in (data / "adapters").rglob("*") if path.is_file()}
     lost = [f"missing: {name}" for name in sorted((named - there) | (adapters - blobs))]
     return [*lost, *(f"orphan: {name}" for name in sorted((there - named) | (blobs - adapters)))]
@@ -220,13 +227,14 @@ def main() -> int:
 
     create_bot = bot.create_bot
     seconds = float(os.environ.get("FAULTS_DRAWING", "0.05"))
+    held = Path(os.environ["FAULTS_HELD"]) if "FAULTS_HELD" in os.environ else None
     if death := os.environ.get("FAULTS_DIES"):
         kind, side, number = death.split(":")
         arm(kind, side, int(number))
     if later := os.environ.get("FAULTS_LATER"):
         _put_ahead(float(later))
     _watch_transactions()
-    bot.create_bot = lambda config: create_bot(config, DozingFleet(seconds))  # type: ignore[assignment, misc]
+    bot.create_bot = lambda config: create_bot(config, DozingFleet(seconds, held))  # type: ignore[assignment, misc]
     return run(["run"])
 
 

@@ -22,4 +22,5 @@ async def test_kills_lose_nothing_and_double_nothing(tmp_path: Path) -> None:
     assert {name: seen.found[name] for name in BROKEN} == dict.fromkeys(BROKEN, 0)
     assert seen.found["breaches of Discord's rules"] == 0
     assert seen.found["ended as posted"] > 10
+    assert seen.found["ended as posted"] >= seen.found["acknowledged"] / 2
     assert sorted(seen.starts)[len(seen.starts) // 2] < SOON

@@ -11,14 +11,20 @@ from pathlib import Path
 
 from .commands import try_commands
 from .components import press_at_once, try_components
-from .usecases import try_use_cases
+from .desks import MORE
+from .usecases import CASES, try_use_cases
 
 
 async def main() -> int:
     logging.disable(logging.CRITICAL)
     bad, cells = 0, 0
     with tempfile.TemporaryDirectory() as name:
-        for what, trial in (("commands", try_commands), ("use-cases", try_use_cases), ("components", try_components)):
+        trials = {
+            "commands": try_commands,
+            "use-cases": lambda folder: try_use_cases(folder, (*CASES, *MORE)),
+            "components": try_components,
+        }
+        for what, trial in trials.items():
             start = time.process_time()
             tally = await trial(Path(name) / what)
             cells += tally.cells

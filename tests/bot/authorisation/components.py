@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -20,7 +20,7 @@ from .people import IN_SERVER, NAMES, SEATS, Person, Place, Rank, Seat, Thing
 from .town import Tally, Town, town
 
 OWNER, MEMBER, MODERATOR = (Seat(person, Place.HERE) for person in (Person.OWNER, Person.MEMBER, Person.MODERATOR))
-GONE_JOB, GONE_NUMBER, GONE_QUESTION = "nosuchjob", "999", "0" * 16
+GONE_JOB, GONE_NUMBER, GONE_QUESTION, GONE_CARD = "nosuchjob", "999", "0" * 16, "0" * 22
 OF_ADAPTER, OF_JOB = "1", "2"  # the reports of the town
 
 
@@ -109,7 +109,46 @@ async def _kinds(place: Town) -> list[Kind]:
         Kind("loom:report:delete:{}", OF_JOB, GONE_NUMBER, _decides, once=True, answers="moderate reports"),
         Kind("loom:report:previous:{}", OF_JOB, GONE_NUMBER, _decides, changes=False, answers="moderate reports"),
         Kind("loom:report:next:{}", OF_JOB, GONE_NUMBER, _decides, changes=False, answers="moderate reports"),
+        *_asked(place, entries[Thing.PRIVATE]),
+        Kind("loom:audit:here:{}", GONE_NUMBER, "", _governs_here, changes=False, answers="admin audit"),
+        Kind("loom:audit:everywhere:{}", GONE_NUMBER, "", _runs_here, changes=False, answers="admin audit"),
     ]
+
+
+def _asked(place: Town, entry_id: str) -> Iterator[Kind]:
+    """Cards that the owner was shown and has not answered: their numbers are the owner's alone, and HERE alone."""
+    number = place.questions
+
+    def may(seat: Seat) -> bool:
+        return seat.person is Person.OWNER and seat.place in IN_SERVER
+
+    def sees(seat: Seat) -> bool:
+        return seat.sees(Thing.PRIVATE)
+
+    for verb in ("prev", "next", "back"):
+        yield Kind(f"loom:browse:{verb}:{{}}", number["browse"], GONE_CARD, may, None, answers="lora browse")
+    for verb, value in (("show", "new"), ("family", "*"), ("tag", "*")):
+        menu = f"loom:browse:{verb}:{{}}"
+        yield Kind(menu, number["browse"], GONE_CARD, may, None, answers="lora browse", values=(value,))
+    opened = f"loom:browse:open:{number['browse']}"
+    yield Kind(opened, f"#{entry_id}", f"#{GONE_NUMBER}", sees, changes=False, values=("{}",))
+    yield Kind("loom:add:no:{}", number["add"], GONE_CARD, may, once=True)
+    yield Kind("loom:add:yes:{}", number["add"], GONE_CARD, may, once=True)
+    yield Kind("loom:add:stop:{}", number["add"], GONE_CARD, may, changes=False)
+    yield Kind("loom:add:seen:{}", number["add"], GONE_CARD, may, values=("everyone",))
+    yield Kind("loom:add:named:{}", number["add which"], GONE_CARD, may, changes=False, values=("nonsense",))
+    yield Kind("loom:remove:no:{}", number["remove"], GONE_CARD, may, once=True)
+    yield Kind("loom:remove:yes:{}", number["remove"], GONE_CARD, may, once=True)
+    yield Kind("loom:forget:keep:{}", number["forget"], GONE_CARD, may, once=True)
+    yield Kind("loom:forget:removed:{}", number["forget"], GONE_CARD, may, once=True)
+
+
+def _governs_here(seat: Seat) -> bool:
+    return seat.rank >= Rank.ADMIN and seat.place is not Place.DIRECT
+
+
+def _runs_here(seat: Seat) -> bool:
+    return seat.rank is Rank.OPERATOR and seat.place is not Place.DIRECT
 
 
 def _decides(seat: Seat) -> bool:
@@ -215,9 +254,10 @@ async def press_at_once(folder: Path, times: int = 50) -> dict[str, int]:
                 seat = next(seat for seat in SEATS if kind.may(seat))
                 rows = await place.ledger.rows()
                 presses = [_press(place, kind, seat, kind.thing) for _ in range(times)]
-                for press in presses:
-                    await press.over()
-                effects[kind.custom_id] = _effects(rows, await place.ledger.rows())
+                answers = [place.sentence(await press.over()) for press in presses]
+                late = sum("answered or too old" in words for words in answers)
+                asked = kind.thing in place.questions.values()
+                effects[kind.custom_id] = times - late if asked else _effects(rows, await place.ledger.rows())
                 await place.ledger.restore()
     return effects
 

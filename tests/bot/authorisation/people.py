@@ -35,14 +35,19 @@ class Rank(IntEnum):
 
 
 class Thing(StrEnum):
-    """Whom the owner's adapters are for, and one that there is not."""
+    """Whom the owner's adapters are for, and one that there is not; then four of everyone's, set apart."""
 
     PRIVATE = "private"
     GUILD = "guild"
     EVERYONE = "everyone"
     MISSING = "missing"
+    MATURE = "mature"  # not for everybody
+    PERSON = "person"  # of a real one
+    BANNED = "banned"  # in HERE
+    QUARANTINED = "quarantined"
 
 
+SPECIAL = (Thing.MATURE, Thing.PERSON, Thing.BANNED, Thing.QUARANTINED)
 IN_SERVER = (Place.HERE, Place.ADULT)
 RANKS = {
     (Person.MODERATOR, Place.HERE): Rank.MODERATOR,
@@ -53,11 +58,30 @@ RANKS = {
     (Person.THEIR_ADMIN, Place.ELSEWHERE): Rank.ADMIN,
     **{(Person.OPERATOR, place): Rank.OPERATOR for place in Place},
 }
-NAMES = {Thing.PRIVATE: "zzqxv", Thing.GUILD: "hhwkj", Thing.EVERYONE: "ppmtd", Thing.MISSING: "yyubn"}
+NAMES = {
+    Thing.PRIVATE: "zzqxv",
+    Thing.GUILD: "hhwkj",
+    Thing.EVERYONE: "ppmtd",
+    Thing.MISSING: "yyubn",
+    Thing.MATURE: "kkrbg",
+    Thing.PERSON: "ttlfm",
+    Thing.BANNED: "ddcsv",
+    Thing.QUARANTINED: "wwnje",
+}
 """Nothing like each other, so that no sentence offers one of them for another."""
-TITLES = {Thing.PRIVATE: "canaryvault", Thing.GUILD: "canaryhall", Thing.EVERYONE: "canaryopen"}
+TITLES = {
+    Thing.PRIVATE: "canaryvault",
+    Thing.GUILD: "canaryhall",
+    Thing.EVERYONE: "canaryopen",
+    Thing.MATURE: "mottlesphinx",
+    Thing.PERSON: "bjoergquilt",
+    Thing.BANNED: "fidgetwombs",
+    Thing.QUARANTINED: "duskyplumx",
+}
 """What their files say of themselves: nobody types these."""
 PROMPT = "canaryprompt"  # of the owner's job, whose card stands in HERE
+LISTS = ("lora browse", "lora search", "lora list", "offered")
+"""What shows adapters that nobody has named: those that are not for everybody in age-restricted places alone."""
 WORDS = "canarywords"  # of a report that a member made there
 
 
@@ -77,9 +101,19 @@ class Seat:
         return {
             Thing.PRIVATE: self.person is Person.OWNER,
             Thing.GUILD: self.place in IN_SERVER,
-            Thing.EVERYONE: True,
             Thing.MISSING: False,
-        }[thing]
+            Thing.BANNED: self.place not in IN_SERVER or self.person is Person.OWNER,
+        }.get(thing, True)
+
+    def draws(self, thing: Thing) -> str:
+        """What an order with one of the last four comes to."""
+        if not self.sees(thing):
+            return "missing"
+        may = {
+            Thing.MATURE: self.place is Place.ADULT,
+            Thing.BANNED: self.place not in IN_SERVER,
+        }
+        return "done" if may.get(thing, False) else "refused"
 
     @property
     def governs(self) -> bool:
@@ -112,8 +146,14 @@ SEATS = tuple(
 
 def may_read(seat: Seat, canary: str, command: str = "") -> bool:
     """Whether what the bot says to this person, here and to this command, may hold these words."""
+    if command == "privacy export" and canary != WORDS:
+        return seat.person is Person.OWNER
     for thing, title in TITLES.items():
         if canary in (title, NAMES[thing]):
+            if thing is Thing.MATURE and command in LISTS and seat.place is not Place.ADULT:
+                return False
+            if thing is Thing.BANNED and seat.decides:  # who reads what is banned
+                return True
             return seat.sees(thing) or (seat.rank is Rank.OPERATOR and command.startswith(("adapter ", "admin ")))
     if canary == WORDS:
         return seat.decides and command in ("moderate reports", "decide")

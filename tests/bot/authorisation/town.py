@@ -17,15 +17,18 @@ import discord
 import simcord
 from simcord.backend import serializers
 
+from bot.client import Bot
 from bot.jobs import Runner
-from bot.orders import Job, Who
+from bot.orders import Job, Show, Who, Wish
+from bot.orders.additions import Offer
+from bot.orders.values import CatalogEntry
 from bot.orders.verdicts import Reason
 from bot.store import Store
 from tests.bot import forgery
 from tests.bot.worlds import World, world
 from tests.fakes import adapter_file, order, until
 
-from .people import CANARIES, NAMES, PROMPT, TITLES, WORDS, Person, Place, Rank, Seat, Thing, may_read
+from .people import CANARIES, NAMES, PROMPT, SPECIAL, TITLES, WORDS, Person, Place, Rank, Seat, Thing, may_read
 
 BROKEN = "something broke on my side"
 
@@ -82,6 +85,7 @@ class Ledger:
         self._data = data
         self._runner = runner
         self._database = store.connections
+        self._settings = store.settings
         self._file = data / "loraloom.db"
         self._copy = sqlite3.connect(":memory:", check_same_thread=False)
         with closing(sqlite3.connect(self._file)) as live:
@@ -116,6 +120,7 @@ class Ledger:
         if await self.changed():
             await self.calm()  # or what was begun would be written down afterwards, and be blamed on the next
             await asyncio.to_thread(self._restore)
+            self._settings._known = None  # what was chosen is in memory too
             async with self._database.write():  # what is kept in memory of the database is read anew after a commit
                 pass
 
@@ -125,13 +130,15 @@ class Ledger:
         for path in self._kept() - self._files.keys():
             path.unlink()
         for path, data in self._files.items():
-            path.write_bytes(data)
+            if not path.exists() or path.read_bytes() != data:
+                path.write_bytes(data)
 
     def close(self) -> None:
         self._copy.close()
 
     def _kept(self) -> set[Path]:
-        return {path for folder in ("pictures", "previews") for path in (self._data / folder).glob("*")}
+        kept = {path for folder in ("pictures", "previews", "adapters") for path in (self._data / folder).rglob("*.*")}
+        return kept | set(self._data.glob("forgotten.txt"))
 
     def _read(self) -> dict[str, object]:
         with closing(sqlite3.connect(self._file)) as live:
@@ -141,7 +148,10 @@ class Ledger:
 
 @dataclass
 class Town:
-    """`members` are the people in each server they are in, `job` is the owner's, its `card` stands in HERE."""
+    """`members` are the people in each server they are in, `job` is the owner's, its `card` stands in HERE.
+
+    `questions` are the numbers of what the owner was asked there and has not answered, by kind.
+    """
 
     world: World
     members: dict[tuple[Person, bool], simcord.MemberActor]  # by whether it is HERE
@@ -150,6 +160,7 @@ class Town:
     job: Job
     waiting: str  # the id of another of the owner's jobs, which has not been drawn
     card: Any
+    questions: dict[str, str]
 
     @property
     def store(self) -> Store:
@@ -236,20 +247,47 @@ async def town(data: Path) -> AsyncIterator[Town]:
         w.bot.owners = frozenset({members[Person.OPERATOR, True].id})
         await w.env.settle()
         channels = {Place.HERE: w.channel, Place.ADULT: adult, Place.ELSEWHERE: elsewhere}
-        store, guild_id = w.bot.orders._store, here.id
+        store, guild_id, entries = w.bot.orders._store, here.id, {}
         for thing, title in TITLES.items():
-            path = adapter_file(data / f"{title}.safetensors", text=title)
-            whose = {"owner_id": w.alice.id, "guild_id": guild_id}
-            entry = await store.catalog.add(path, NAMES[thing], visibility=thing, **whose)
+            apart = list(Thing).index(thing) if thing in SPECIAL else 1  # so that a ban of one is none of another
+            path = adapter_file(data / f"{title}.safetensors", text=title, value=apart)
+            visibility = "everyone" if thing in SPECIAL else thing.value
+            entries[thing] = await store.catalog.add(
+                path, NAMES[thing], visibility=visibility, owner_id=w.alice.id, guild_id=guild_id
+            )
         job = await w.drawn(PROMPT, lora=NAMES[Thing.EVERYONE])
         reporter = Who(9001, "somebody", guild_id, w.channel.id)
-        await store.judging.report(reporter, entry, Reason.STOLEN, WORDS, most=10)
+        await store.judging.report(reporter, entries[Thing.EVERYONE], Reason.STOLEN, WORDS, most=10)
         await store.judging.report(reporter, job.id, Reason.HATE, WORDS, most=10)
         card = copy.deepcopy(w.env.backend.get_message(w.channel.id, w.channel.last_message.id))
         owner = Who(w.alice.id, "owner", guild_id, w.channel.id)
+        await _set_apart(store, owner, entries)
         waiting = await store.jobs.record(order(PROMPT, by=owner))
+        questions = await _asked(w.bot, owner)
         ledger = Ledger(data, store, w.bot.runner)
         try:
-            yield Town(w, members, channels, ledger, await w.job(job.id), waiting.id, card)
+            yield Town(w, members, channels, ledger, await w.job(job.id), waiting.id, card, questions)
         finally:
             ledger.close()
+
+
+async def _set_apart(store: Store, owner: Who, entries: dict[Thing, CatalogEntry]) -> None:
+    """Four of the adapters are what they are called."""
+    await store.entries.edit(owner, entries[Thing.MATURE].id, {"nsfw": True})
+    await store.entries.edit(owner, entries[Thing.PERSON].id, {"real_person": True})
+    info = entries[Thing.BANNED].info
+    assert owner.guild_id is not None
+    await store.judging.ban([info.sha256, info.tensor_sha256], owner.guild_id, NAMES[Thing.BANNED], "so")
+    await store.judging.quarantine(entries[Thing.QUARANTINED].info.sha256, "so", by_hand=True)
+
+
+async def _asked(bot: Bot, owner: Who) -> dict[str, str]:
+    """One open question of each kind, by its kind."""
+    offer = Offer(source="nonsense", proposed="nonsense")
+    return {
+        "add": await bot.intake.ask(owner, offer),
+        "add which": await bot.intake.ask_which(owner, {"nonsense": "x"}, "private"),
+        "browse": (await bot.shelf.browse(owner, Wish(show=Show.MINE)))[0],
+        "forget": (await bot.privacy.ask(owner))[0],
+        "remove": (await bot.shelf.ask_removal(owner, NAMES[Thing.PRIVATE]))[0],
+    }

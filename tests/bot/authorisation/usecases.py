@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from bot.orders import Forbidden, JobUnknown, Judging, Moderation, Order, ReportUnknown, Who
+from bot.importing import ImportRefused
+from bot.orders import Barred, CellUnknown, ContentRefused, Forbidden, JobUnknown, Order, ReportUnknown, TooLate, Who
+from bot.orders.errors import ShelfFull
 from bot.orders.verdicts import Outcome, Reason
 from engine import AdapterNotFound, AdapterUse, Request, read_infotext
 from tests.fakes import order, press
@@ -16,10 +17,11 @@ from .people import NAMES, SEATS, TITLES, Person, Place, Rank, Seat, Thing
 from .town import Tally, Town, town
 
 _TITLES = {**TITLES, Thing.MISSING: "canarynone"}
-ADAPTERS = tuple(Thing)
+ADAPTERS = (Thing.PRIVATE, Thing.GUILD, Thing.EVERYONE, Thing.MISSING)
 THERE = (Thing.EVERYONE, Thing.MISSING)  # of a job or a report: the one there is, and one that there is not
 OF_ADAPTER, OF_JOB, NONE = 1, 2, 999  # the reports of the town, and one that there is not
-_MISSING = (AdapterNotFound, JobUnknown, ReportUnknown)
+_MISSING = (AdapterNotFound, JobUnknown, ReportUnknown, TooLate)
+_REFUSED = (Barred, CellUnknown, ContentRefused, ImportRefused, ShelfFull)
 
 NO, YES, PERHAPS = "no", "yes", "perhaps"  # whether something changes
 
@@ -31,6 +33,7 @@ class Case:
     """A use-case and whom it is for: those of `needs`, for whom the thing exists, but not its owner where `not_own`.
 
     `command` is what it answers, `server` whether it means something in servers alone, `typed` what says which thing.
+    `own`: for its owner alone, while others may know of it. `comes_to`: what it comes to, in place of all this.
     """
 
     name: str
@@ -39,6 +42,8 @@ class Case:
     things: tuple[Thing, ...] = ADAPTERS
     exists: Callable[[Seat, Thing], bool] = Seat.sees
     not_own: bool = False
+    own: bool = False
+    comes_to: Callable[[Seat, Thing], str] | None = None
     changes: str = NO
     server: bool = False
     command: str = ""
@@ -46,31 +51,23 @@ class Case:
     typed: Mapping[Thing, str] = field(default_factory=lambda: NAMES)
 
     def expected(self, seat: Seat, thing: Thing) -> str:
+        if self.comes_to is not None:
+            return self.comes_to(seat, thing)
         if seat.rank < self.needs or (self.server and seat.place is Place.DIRECT):
             return "forbidden"
         if not self.exists(seat, thing):
             return "missing"
-        return "forbidden" if self.not_own and seat.person is Person.OWNER else "done"
+        is_owner = seat.person is Person.OWNER
+        return "forbidden" if (self.not_own and is_owner) or (self.own and not is_owner) else "done"
 
 
-async def try_use_cases(folder: Path) -> Tally:
+async def try_use_cases(folder: Path, cases: Iterable[Case]) -> Tally:
     """Each use-case on each thing by everybody everywhere."""
     tally = Tally()
     async with town(folder) as place:
-        for case in CASES:
+        for case in cases:
             await _try(place, case, tally)
     return tally
-
-
-def uncovered() -> set[str]:
-    """Use-cases of what members say and moderators decide that no case here tries."""
-    public = {
-        f"{kind.__name__.lower()}.{name}"
-        for kind in (Judging, Moderation)
-        for name, method in inspect.getmembers(kind, inspect.iscoroutinefunction)
-        if not name.startswith("_")
-    }
-    return public - {case.name.partition(" ")[0] for case in CASES}
 
 
 async def _try(place: Town, case: Case, tally: Tally) -> None:
@@ -126,6 +123,8 @@ async def _outcome(place: Town, case: Case, seat: Seat, thing: Thing) -> tuple[s
         return "forbidden", str(error)
     except _MISSING as error:
         return "missing", str(error)
+    except _REFUSED as error:
+        return "refused", str(error)
     except Exception as error:  # noqa: BLE001  whatever else it is, it is told
         return repr(error), str(error)
 
