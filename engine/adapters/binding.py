@@ -13,7 +13,9 @@ from ..types import AdapterReport
 from .file import Adapter
 from .formats import Change, load_change
 from .formats.part import Part
-from .table import Target, find
+from .formats.several import Several
+from .pattern import means, read_pattern
+from .table import COMPONENTS, Slice, Target, find
 
 LATENTS = (1, 0, 4)  # of conv_in: input channels 0 to 3
 BIAS_ROLES = ("diff_b", "b_norm")
@@ -21,7 +23,7 @@ BIAS_ROLES = ("diff_b", "b_norm")
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """An adapter bound to a model: its changes by target name, and the account of its keys.
+    """An adapter bound to a model: its change of each parameter by its name, and the account of its keys.
 
     `applied`, `metadata`, `report.ignored` and `report.unknown` partition the keys of the file.
     """
@@ -39,7 +41,7 @@ class Bound:
 
 @dataclass(slots=True)
 class _Layer:
-    """The tensors of one module of the model, under whatever spellings the file has it."""
+    """The tensors of one module of the model, or of a slice of one, under whatever spellings the file has it."""
 
     target: Target
     spelling: str
@@ -55,25 +57,30 @@ def bind(adapter: Adapter, table: Mapping[str, Target], family: str, device: tor
     if adapter.info.fits and family not in adapter.info.fits:
         raise AdapterMismatch(_mismatch(adapter, family))
     layers, ignored, unknown = _gather(adapter, table)
-    changes: dict[str, Change] = {}
+    settings = {component: _settings(adapter.peft, component) for component in COMPONENTS}
+    changes: dict[str, list[Change]] = {}
     applied: list[str] = []
+    changed = 0
     for layer in layers:
-        for target, tensors in _parts(adapter, layer, ignored):
-            change = _change(adapter, layer.spelling, target, tensors)
-            changes[target.name] = change.to(device or target.parameter.device)
+        stated = _of_layer(settings[layer.target.component], layer)
+        parts = list(_parts(adapter, layer, ignored))
+        for target, tensors in parts:
+            change = _change(adapter, layer.spelling, target, tensors, stated)
+            changes.setdefault(target.name, []).append(change.to(device or target.parameter.device))
+        changed += bool(parts)
         applied += [key for key in layer.keys.values() if key not in ignored]
     if not changes:
         raise AdapterMismatch(_mismatch(adapter, family))
-    changed = {name.removesuffix(".bias") for name in changes}
     strange = sum(find(table, module) is None for module in adapter.modules)
     names = tuple(embedding.name for embedding in adapter.embeddings)
-    report = AdapterReport(adapter.name, len(changed), len(layers) + strange, ignored, tuple(unknown), embeddings=names)
-    return Bound(changes, (*applied, *adapter.embedding_keys), adapter.metadata, report)
+    report = AdapterReport(adapter.name, changed, len(layers) + strange, ignored, tuple(unknown), embeddings=names)
+    summed = {name: found[0] if len(found) == 1 else Several(tuple(found)) for name, found in changes.items()}
+    return Bound(summed, (*applied, *adapter.embedding_keys), adapter.metadata, report)
 
 
 def _gather(adapter: Adapter, table: Mapping[str, Target]) -> tuple[list[_Layer], dict[str, str], list[str]]:
     """(layers, ignored, unknown). A tensor that a file has under two spellings counts once if both are equal."""
-    layers: dict[str, _Layer] = {}
+    layers: dict[tuple[str, Slice | None], _Layer] = {}
     ignored, unknown = dict(adapter.ignored), list(adapter.unsplit)
     for module, tensors in adapter.modules.items():
         keys = adapter.keys[module]
@@ -81,7 +88,7 @@ def _gather(adapter: Adapter, table: Mapping[str, Target]) -> tuple[list[_Layer]
         if target is None:
             unknown += keys.values()
             continue
-        layer = layers.setdefault(target.name, _Layer(target, module))
+        layer = layers.setdefault((target.name, target.slice), _Layer(target, module))
         for role, tensor in tensors.items():
             if role not in layer.tensors:
                 layer.tensors[role], layer.keys[role] = tensor, keys[role]
@@ -110,9 +117,11 @@ def _parts(
         yield layer.target, weight
 
 
-def _change(adapter: Adapter, spelling: str, target: Target, tensors: Mapping[str, torch.Tensor]) -> Change:
+def _change(
+    adapter: Adapter, spelling: str, target: Target, tensors: Mapping[str, torch.Tensor], settings: Mapping[str, Any]
+) -> Change:
     try:
-        change = load_change(spelling, tensors, _settings(adapter.peft, target))
+        change = load_change(spelling, tensors, settings)
     except AdapterInvalid as error:
         raise AdapterInvalid(f"{adapter.name}: {error}") from error
     if target.slice is not None:
@@ -128,14 +137,26 @@ def _change(adapter: Adapter, spelling: str, target: Target, tensors: Mapping[st
     return change
 
 
-def _settings(peft: Mapping[str, Any], target: Target) -> dict[str, Any]:
-    """What PEFT's header says about this layer: `alpha_pattern` names modules by the end of their path."""
-    prefix = f"{target.component}."
-    settings = {key.removeprefix(prefix): value for key, value in peft.items() if key.startswith(prefix)}
-    patterns = settings.get("alpha_pattern")
-    for pattern, alpha in patterns.items() if isinstance(patterns, dict) else ():
-        if f".{target.module}".endswith(f".{pattern}"):
-            settings["lora_alpha"] = alpha
+def _settings(peft: Mapping[str, Any], component: str) -> dict[str, Any]:
+    """What PEFT's header says about this part of the model; `save_lora_adapter` saves a UNet alone, unnamed."""
+    prefix = f"{component}."
+    named = {key.removeprefix(prefix): value for key, value in peft.items() if key.startswith(prefix)}
+    found = {key: value for key, value in peft.items() if component == "unet" and "." not in key} | named
+    patterns = found.get("alpha_pattern", {})
+    return found | {"alpha_pattern": [(read_pattern(pattern), alpha) for pattern, alpha in patterns.items()]}
+
+
+def _of_layer(settings: Mapping[str, Any], layer: _Layer) -> Mapping[str, Any]:
+    """The settings with the layer's own alpha: as in PEFT, that of the first pattern that names it.
+
+    Patterns name modules as the file's keys do; some keep the `text_model.` that transformers 5 took from the keys.
+    """
+    target = layer.target
+    spelled = layer.spelling.removeprefix(f"{target.component}.")
+    for name in dict.fromkeys((spelled, f"text_model.{target.module}")):
+        for pattern, alpha in settings["alpha_pattern"]:
+            if means(pattern, name):
+                return {**settings, "lora_alpha": alpha}
     return settings
 
 

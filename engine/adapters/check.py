@@ -12,6 +12,7 @@ from ..errors import AdapterInvalid
 from .header import Header, TensorEntry
 from .layers import Layer, layer_of
 from .naming import Grouped
+from .pattern import MAX_PATTERNS, MAX_WRITTEN, is_name, read_pattern
 from .spelling import underscored
 
 MAX_SCALE = 64.0  # alpha / rank; trainers write 0.5 to 2, LyCORIS' rsLoRA up to the root of the rank
@@ -34,7 +35,7 @@ def check_layers(header: Header, grouped: Grouped, read: Read) -> tuple[dict[str
         for role, entry in entries.items():
             if role in NUMBERS:
                 alphas |= _check_number(module, layer, role, entry, read)
-            elif not entry.dtype.startswith(("F", "BF")) and role not in WHOLE:
+            elif not entry.dtype.startswith(("F", "BF", "I", "U") if role in WHOLE else ("F", "BF")):
                 raise AdapterInvalid(f"Layer {module}: {role} is stored as {entry.dtype}, which is no type of factors.")
     return layers, alphas
 
@@ -45,23 +46,52 @@ def peft_settings(metadata: Mapping[str, str], name: str) -> dict[str, Any]:
         settings = json.loads(metadata.get("lora_adapter_metadata", "{}"), parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:  # it holds alphas: without it the file would be misapplied
         raise AdapterInvalid(f"The metadata lora_adapter_metadata of {name} cannot be read: {error}.") from error
-    return settings if isinstance(settings, dict) else {}
+    if not isinstance(settings, dict):
+        raise AdapterInvalid(f"The metadata lora_adapter_metadata of {name} holds no settings by name.")
+    for key, patterns in settings.items():
+        if key.endswith("alpha_pattern"):
+            settings[key] = _patterns(patterns, name)
+    return settings
+
+
+def _patterns(patterns: Any, name: str) -> dict[str, Any]:
+    """Alphas by expressions that can be matched in bounded time. Raises AdapterInvalid."""
+    if not isinstance(patterns, dict | None) or len(patterns or ()) > MAX_PATTERNS:
+        raise AdapterInvalid(
+            f"The metadata lora_adapter_metadata of {name} gives no alphas by pattern, or more than {MAX_PATTERNS}."
+        )
+    written = 0
+    for pattern in patterns or ():
+        try:
+            read_pattern(pattern)
+        except ValueError as error:
+            raise AdapterInvalid(
+                f"The metadata lora_adapter_metadata of {name} names layers by {pattern[:60]!r}, "
+                f"which cannot be read: {error}."
+            ) from error
+        written += 0 if is_name(pattern) else len(pattern)
+    if written > MAX_WRITTEN:
+        raise AdapterInvalid(
+            f"The metadata lora_adapter_metadata of {name} names layers by expressions of {written} characters; "
+            f"{MAX_WRITTEN} is the most."
+        )
+    return patterns or {}
 
 
 def peft_alphas(settings: Mapping[str, Any], layers: Mapping[str, Layer]) -> set[float]:
     """The alphas that PEFT states. Raises AdapterInvalid for one that no layer of the file was trained with."""
     stated = [value for key, value in settings.items() if key.endswith("lora_alpha")]
     for key, patterns in settings.items():
-        if key.endswith("alpha_pattern") and isinstance(patterns, dict):
+        if key.endswith("alpha_pattern"):
             stated += patterns.values()
     most = MAX_SCALE * max((layer.rank for layer in layers.values()), default=0)
-    alphas = {value for value in stated if isinstance(value, int | float)}
-    for alpha in alphas:
+    for alpha in stated:
+        if type(alpha) not in (int, float):
+            raise AdapterInvalid(f"The metadata lora_adapter_metadata states the alpha {alpha!r:.40}, no number.")
         if not abs(alpha) <= most:
-            raise AdapterInvalid(
-                f"The metadata lora_adapter_metadata states the alpha {alpha:g}; {most:g} is the most."
-            )
-    return {float(alpha) for alpha in alphas}
+            said = f"{alpha:g}" if abs(alpha) < 1e300 else "beyond all numbers"
+            raise AdapterInvalid(f"The metadata lora_adapter_metadata states the alpha {said}; {most:g} is the most.")
+    return {float(alpha) for alpha in stated}
 
 
 def _check_number(module: str, layer: Layer, role: str, entry: TensorEntry, read: Read) -> set[float]:
@@ -91,7 +121,7 @@ def single(dtype: str, data: bytes | bytearray) -> float:
             return math.nan
         size = math.ldexp(8 + fraction, exponent - 10) if exponent else math.ldexp(fraction, -9)
         return -size if sign else size
-    return float(data[0])  # BOOL
+    return float(data[0]) if data[0] < 2 else math.nan  # BOOL, where another byte means what each reader likes
 
 
 def _no_constant(text: str) -> Any:

@@ -43,6 +43,7 @@ DTYPES: Mapping[str, int] = {
     "U8": 1,
     "BOOL": 1,
 }
+_UPWARDS = re.compile(r"(?:^|[/\\])\.\.(?:[/\\]|$)")  # names are keys here and never paths; elsewhere they may be
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -181,7 +182,7 @@ def _tensor(key: str, entry: Any, name: str) -> TensorEntry:
     def refuse(why: str) -> AdapterInvalid:
         return AdapterInvalid(f"Tensor {key[:80]!r} of {name} {why}.")
 
-    if not key or len(key) > MAX_NAME or not key.isascii() or not key.isprintable():
+    if not key or len(key) > MAX_NAME or not key.isascii() or not key.isprintable() or _UPWARDS.search(key):
         raise refuse("has no proper name")
     if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
         raise refuse("needs exactly dtype, shape and data_offsets")

@@ -16,6 +16,7 @@ import torch
 from .spelling import positions, text_spellings, underscored, unet_spellings
 
 COMPONENTS = ("unet", "text_encoder", "text_encoder_2")
+Slice = tuple[int, int, int]  # dimension, start, length
 LAYERS = torch.nn.Linear | torch.nn.Conv2d | torch.nn.GroupNorm | torch.nn.LayerNorm
 
 
@@ -23,17 +24,18 @@ LAYERS = torch.nn.Linear | torch.nn.Conv2d | torch.nn.GroupNorm | torch.nn.Layer
 class Target:
     """A parameter of the model: a layer's weight, whose `bias` is another target, or that bias itself.
 
-    `slice` is (dimension, start, length) where only a part is meant, for fused layers.
+    `slice` is the part that is meant, for fused layers; several targets then share a name and the parameter.
     """
 
     component: str
     module: str
     parameter: torch.Tensor
     bias: Target | None = None
-    slice: tuple[int, int, int] | None = None
+    slice: Slice | None = None
 
     @property
     def name(self) -> str:
+        """The parameter's."""
         return f"{self.component}.{self.module}"
 
 
@@ -76,7 +78,8 @@ def _targets(component: str, model: torch.nn.Module) -> Iterable[Target]:
 
 def _add(table: dict[str, Target], spellings: Iterable[str], target: Target) -> None:
     for spelling in spellings:
-        if table.setdefault(spelling, target).parameter is not target.parameter:
+        known = table.setdefault(spelling, target)
+        if known.parameter is not target.parameter or known.slice != target.slice:
             raise ValueError(f"{spelling} means both {table[spelling].name} and {target.name}")
 
 

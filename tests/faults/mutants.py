@@ -165,7 +165,7 @@ def _length(data: bytes, rand: random.Random) -> bytes:
     length = int.from_bytes(data[:8], "little")
     wrong = (0, 1, 2, 7, 8, length - 1, length + 1, len(data) - 8, len(data) - 7, len(data), 8 << 20, (8 << 20) + 1,
              2**31, 2**32, 2**63, 2**64 - 1)  # fmt: skip
-    return max(0, rand.choice(wrong)).to_bytes(8, "little") + data[8:]
+    return (max(0, rand.choice(wrong)) % 2**64).to_bytes(8, "little") + data[8:]
 
 
 def _ends(data: bytes, rand: random.Random) -> bytes:

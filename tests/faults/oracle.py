@@ -5,7 +5,7 @@ The format: eight bytes, little-endian, the length of the header; the header, on
 a brace, spaces may follow; then the tensors. An entry has dtype, shape and data_offsets; `__metadata__` maps texts to
 texts; the tensors fill the rest of the file without holes. Names are unique (https://github.com/huggingface/safetensors).
 The limits are the bot's own (issue 3): 8 MiB of header, 8192 tensors, 1024 metadata keys and 4 MiB of metadata, names
-of 1 to 256 printable ASCII characters, 4 dimensions, sides up to 2^31.
+of 1 to 256 printable ASCII characters that as paths lead nowhere up, 4 dimensions, sides up to 2^31.
 """
 
 from __future__ import annotations
@@ -85,6 +85,8 @@ def _check_metadata(value: object) -> None:
 def _span(name: str, value: object) -> tuple[int, int]:
     if not 1 <= len(name) <= 256 or any(not 32 <= ord(c) <= 126 for c in name):
         raise Invalid("name")
+    if ".." in name.replace("\\", "/").split("/"):
+        raise Invalid("a path")
     if not isinstance(value, Object) or sorted(key for key, _ in value.pairs) != ["data_offsets", "dtype", "shape"]:
         raise Invalid("fields")
     entry = dict(value.pairs)

@@ -29,7 +29,7 @@ class Part(Stored):
     def add_to(self, total: torch.Tensor, pristine: torch.Tensor, strength: float) -> None:
         """total[part] += strength * D."""
         view = self._of(total.view(pristine.shape))
-        part = view.flatten(1).contiguous()
+        part = view.reshape(view.shape[0], -1).contiguous()
         self.inner.add_to(part, self._of(pristine).contiguous(), strength)
         view.copy_(part.view(view.shape))
 

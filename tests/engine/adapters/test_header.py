@@ -15,6 +15,8 @@ from safetensors.torch import save_file
 
 from engine import AdapterInvalid
 from engine.adapters.header import MAX_HEADER, parse_header, read_header
+from tests.faults.headers import library_accepts
+from tests.faults.oracle import why_invalid
 
 ENTRY = b'{"dtype":"F32","shape":[2],"data_offsets":[0,8]}'
 GOOD = {"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}
@@ -52,6 +54,14 @@ HOSTILE = {
     "no tensors": b"{}",
     "empty name": header_of(**{"": GOOD["a"]}),
     "NUL in the name": header_of(**{"a\0b": GOOD["a"]}),
+    "a name that leads upwards": header_of(**{"../../x": GOOD["a"]}),
+    "a name that leads upwards on Windows": header_of(**{"a\\..\\x": GOOD["a"]}),
+    "a name that is two dots": header_of(**{"..": GOOD["a"]}),
+    "a control character in the name": header_of(**{"a\x1b[2J": GOOD["a"]}),
+    "a thousand dimensions": header_of(a={"dtype": "F32", "shape": [1] * 999 + [2], "data_offsets": [0, 8]}),
+    "an empty tensor of a side of 2^63-1": header_of(
+        a=GOOD["a"], b={"dtype": "F32", "shape": [0, 2**63 - 1], "data_offsets": [8, 8]}
+    ),
     "hole": header_of(a={"dtype": "F32", "shape": [1], "data_offsets": [4, 8]}),
     "trailing bytes": header_of(a={"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}),
     "overlap": header_of(a=GOOD["a"], b={"dtype": "F32", "shape": [1], "data_offsets": [4, 8]}),
@@ -82,14 +92,70 @@ HOSTILE = {
     "a byte order mark": b"\xef\xbb\xbf" + header_of(**GOOD),
     "metadata that is null": header_of(__metadata__=None, **GOOD),
     "an entry that is a list": header_of(a=[1, 2, 3]),
+    "a field twice": b'{"a":{"dtype":"F32","dtype":"F32","shape":[2],"data_offsets":[0,8]}}',
+    "a field that is missing": header_of(a={"dtype": "F32", "shape": [2]}),
+    "three offsets": header_of(a={"dtype": "F32", "shape": [2], "data_offsets": [0, 4, 8]}),
+    "a size as a text": header_of(a={"dtype": "F32", "shape": ["2"], "data_offsets": [0, 8]}),
+    "a size with an exponent": b'{"a":{"dtype":"F32","shape":[2e0],"data_offsets":[0,8]}}',
+    "a size with a zero before it": b'{"a":{"dtype":"F32","shape":[02],"data_offsets":[0,8]}}',
+    "a size of forty digits": header_of(a={"dtype": "F32", "shape": [10**40], "data_offsets": [0, 8]}),
+    "infinity": b'{"a":{"dtype":"F32","shape":[Infinity],"data_offsets":[0,8]}}',
+    "a comma too many": b'{"a":' + ENTRY + b",}",
+    "a comment": b'{/**/"a":' + ENTRY + b"}",
+    "text in UTF-16": b"{" + header_of(**GOOD)[1:].decode().encode("utf-16-le"),
+    "a line end in a text": b'{"__metadata__":{"k":"a\nb"},"a":' + ENTRY + b"}",
+    "a type in small letters": header_of(a={"dtype": "f32", "shape": [2], "data_offsets": [0, 8]}),
+    "a type of half a byte": header_of(a={"dtype": "F4", "shape": [16], "data_offsets": [0, 8]}),
+    "metadata twice": b'{"__metadata__":{},"__metadata__":{"k":"v"},"a":' + ENTRY + b"}",
+    "metadata within metadata": header_of(__metadata__={"k": {"k": "v"}}, **GOOD),
+    "too many tensors": header_of(
+        **GOOD, **{f"b{i}": {"dtype": "F32", "shape": [0], "data_offsets": [8, 8]} for i in range(8192)}
+    ),
+    "a header of spaces behind nothing": b"{" + b" " * 100,
 }
+# of reliability_security.md, 0.1: what the library takes (NaN, infinity and wrong truths in tensors: test_validation)
+TAKEN_BY_THE_LIBRARY = (
+    "duplicate tensor",
+    "duplicate metadata key",
+    "unknown field",
+    "empty name",
+    "NUL in the name",
+    "a name that leads upwards",
+    "a thousand dimensions",
+    "an empty tensor of a side of 2^63-1",
+)
 
 
 @pytest.mark.parametrize("what", HOSTILE)
 def test_hostile_headers_are_refused(what: str, tmp_path: Path) -> None:
-    """One thing wrong is enough."""
+    """One thing wrong is enough, and the reader that knows nothing of ours says so too."""
+    path = file_of(tmp_path / "x", HOSTILE[what], bytes(8))
     with pytest.raises(AdapterInvalid):
-        read_header(file_of(tmp_path / "x", HOSTILE[what], bytes(8)))
+        read_header(path)
+    assert why_invalid(path.read_bytes())
+
+
+@pytest.mark.parametrize("what", TAKEN_BY_THE_LIBRARY)
+def test_what_the_library_takes_is_why_there_is_a_check_of_our_own(what: str, tmp_path: Path) -> None:
+    """Should a release refuse these, the comparison with it says less than it seems to."""
+    assert library_accepts(file_of(tmp_path / "x", HOSTILE[what], bytes(8)).read_bytes())
+
+
+def test_the_hostile_headers_are_many_and_each_has_one_fault(tmp_path: Path) -> None:
+    """More than forty that differ, and the same header without a fault is taken by all three."""
+    assert len(set(HOSTILE.values())) == len(HOSTILE) > 40
+    path = file_of(tmp_path / "x", header_of(__metadata__={"k": "v"}, **GOOD) + b"  ", bytes(8))
+    assert read_header(path).tensors
+    assert library_accepts(path.read_bytes())
+    assert why_invalid(path.read_bytes()) == ""
+
+
+@pytest.mark.parametrize("name", ["a..b", "...", "..a/b", "a/b..", "a/b", "<s1>", "C:x"])
+def test_dots_and_slashes_are_no_way_upwards(name: str, tmp_path: Path) -> None:
+    """Only a whole part of a path that is two dots is; names are never used as paths here."""
+    path = file_of(tmp_path / "x", header_of(**{name: GOOD["a"]}), bytes(8))
+    assert name in read_header(path).tensors
+    assert why_invalid(path.read_bytes()) == ""
 
 
 def oracle_accepts(text: bytes, size: int) -> bool:

@@ -203,6 +203,32 @@ def test_a_single_number_is_read_as_torch_reads_it(dtype: torch.dtype) -> None:
         assert single(name, data) == wanted or (wanted != wanted and single(name, data) != single(name, data))
 
 
+@pytest.mark.parametrize("role", ["alpha", "scale", "on_input"])
+@pytest.mark.parametrize("byte", [2, 0xFF])
+def test_a_truth_that_is_neither_is_refused(role: str, byte: int, tmp_path: Path) -> None:
+    """The library takes any byte as a BOOL, and readers differ on what it is."""
+    tensors = lora() if role != "on_input" else {f"{MODULE}.weight": torch.ones(64)}
+    truth = torch.tensor([1], dtype=torch.uint8)
+    save_file(tensors | {f"{MODULE}.{role}": truth.view(torch.bool)}, tmp_path / "x")
+    assert verdict(read_adapter, tmp_path / "x") == ""
+    truth[0] = byte
+    save_file(tensors | {f"{MODULE}.{role}": truth.view(torch.bool)}, tmp_path / "x")
+    refused(tmp_path / "x", f"has the {role} nan")
+
+
+@pytest.mark.parametrize("role", ["bias_indices", "bias_size"])
+def test_truths_are_no_positions(role: str, tmp_path: Path) -> None:
+    """Whole numbers are; a residual whose places or size are BOOL was written by no trainer."""
+    sparse = {
+        "bias_indices": torch.zeros(2, 1, dtype=torch.int16),
+        "bias_values": torch.ones(1),
+        "bias_size": torch.tensor([64, 64]),
+    }
+    sparse[role] = sparse[role].bool()
+    save_file(lora() | {f"{MODULE}.{name}": tensor for name, tensor in sparse.items()}, tmp_path / "x")
+    refused(tmp_path / "x", "stored as BOOL")
+
+
 @pytest.mark.parametrize(
     ("role", "value", "good"),
     [
