@@ -407,9 +407,7 @@ async def test_a_dropped_file_that_could_not_be_added_waits_on(room: Room, tmp_p
 async def test_nothing_of_a_person_who_is_forgotten_is_on_its_way(room: Room, tmp_path: Path) -> None:
     """Neither an import under way nor a file that waits."""
     await dropped(room, tmp_path, await room.intake.invite(who()))
-    offer = await room.intake.look(who(), PAGE)
-    adding = asyncio.create_task(room.intake.add(who(), offer))
-    await until(lambda: MEMBER in room.intake._under_way)
+    adding = await stalled(room, who())
     privacy = Privacy(room.store, FakeLine(room.store), room.intake)
     await privacy.delete(who(), (await privacy.ask(who()))[0], Shared.REMOVED)
     with pytest.raises(Stopped):
