@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import URL, Connection, event, exc, make_url
+from sqlalchemy import URL, Connection, event, exc, make_url, text
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import Session, sessionmaker
 
 from ..orders.errors import StorageBusy, StorageError, StorageFull
 
+T = TypeVar("T")
 BUSY_MS = 5_000
 FULL = "The disk of the bot is full, so nothing new can be kept."
 UNWRITABLE = "The bot cannot write to its memory; its owner finds the reason in the log."
@@ -26,8 +28,10 @@ class Database:
         self._writer = connect(url, writes=True)
         self._readers = connect(url, writes=False)
         self._sessions = sessionmaker()
-        self._writing = async_sessionmaker(self._writer, expire_on_commit=False, sync_session_class=self._sessions)
-        self._reading = async_sessionmaker(self._readers, expire_on_commit=False)
+        self._writing = async_sessionmaker(
+            self._writer, class_=WholeSession, expire_on_commit=False, sync_session_class=self._sessions
+        )
+        self._reading = async_sessionmaker(self._readers, class_=WholeSession, expire_on_commit=False)
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncSession]:
@@ -60,9 +64,8 @@ class Database:
     async def touch(self) -> None:
         """A transaction that holds the write lock was begun and taken back. Raises StorageError."""
         with _typed():
-            async with self._writer.connect() as connection:
-                await connection.exec_driver_sql("SELECT 1")
-                await connection.rollback()
+            async with self._writing() as session:
+                await session.execute(text("SELECT 1"))
 
     async def compact(self) -> None:
         """Nothing that was deleted can be found in the database's files. Raises StorageError while others read.
@@ -85,6 +88,52 @@ class Database:
     async def aclose(self) -> None:
         await self._readers.dispose()
         await self._writer.dispose()
+
+
+class WholeSession(AsyncSession):
+    """One whose statements come to their end also where whoever waits for them is cancelled meanwhile.
+
+    A statement that is cut off keeps its lock on a SQLite file until Python's garbage collector comes to its cursor,
+    and nobody can write until then.
+    """
+
+    async def execute(self, *args: Any, **options: Any) -> Any:
+        return await _whole(super().execute(*args, **options))
+
+    async def scalar(self, *args: Any, **options: Any) -> Any:
+        return await _whole(super().scalar(*args, **options))
+
+    async def scalars(self, *args: Any, **options: Any) -> Any:
+        return await _whole(super().scalars(*args, **options))
+
+    async def get(self, *args: Any, **options: Any) -> Any:
+        return await _whole(super().get(*args, **options))
+
+    async def get_one(self, *args: Any, **options: Any) -> Any:
+        return await _whole(super().get_one(*args, **options))
+
+    async def merge(self, *args: Any, **options: Any) -> Any:
+        return await _whole(super().merge(*args, **options))
+
+    async def flush(self, objects: Any = None) -> None:
+        await _whole(super().flush(objects))
+
+    async def refresh(self, *args: Any, **options: Any) -> None:
+        await _whole(super().refresh(*args, **options))
+
+    async def delete(self, instance: object) -> None:
+        await _whole(super().delete(instance))
+
+
+async def _whole(work: Coroutine[Any, Any, T]) -> T:
+    """What `work` gives. Cancelled, it is waited for all the same, and then the cancellation goes on."""
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        if not task.done():
+            await asyncio.wait({task})
+        raise
 
 
 def database_url(database: str | Path) -> URL:
