@@ -126,14 +126,17 @@ class WholeSession(AsyncSession):
 
 
 async def _whole(work: Coroutine[Any, Any, T]) -> T:
-    """What `work` gives. Cancelled, it is waited for all the same, and then the cancellation goes on."""
-    task = asyncio.ensure_future(work)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        if not task.done():
+    """What `work` gives. Cancelled, however often, it is waited for all the same; then the cancellation goes on."""
+    task, cancelled = asyncio.ensure_future(work), False
+    while not task.done():
+        try:
             await asyncio.wait({task})
-        raise
+        except asyncio.CancelledError:
+            cancelled = True
+    if cancelled:
+        task.exception()  # nobody else will ask for it
+        raise asyncio.CancelledError
+    return task.result()
 
 
 def database_url(database: str | Path) -> URL:
