@@ -7,6 +7,7 @@ import copy
 import json
 import re
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
@@ -31,6 +32,7 @@ from tests.fakes import adapter_file, order, until
 from .people import CANARIES, NAMES, PROMPT, SPECIAL, TITLES, WORDS, Person, Place, Rank, Seat, Thing, may_read
 
 BROKEN = "something broke on my side"
+PATIENCE = 30.0  # seconds for which a lock may be kept
 
 
 @dataclass
@@ -125,8 +127,13 @@ class Ledger:
                 pass
 
     def _restore(self) -> None:
+        begun = time.monotonic()
+
+        def still_waiting(*_: int) -> None:
+            assert time.monotonic() - begun < PATIENCE, "somebody keeps a lock on the database"
+
         with closing(sqlite3.connect(self._file)) as live:
-            self._copy.backup(live, sleep=0.005)
+            self._copy.backup(live, sleep=0.005, progress=still_waiting)
         for path in self._kept() - self._files.keys():
             path.unlink()
         for path, data in self._files.items():
