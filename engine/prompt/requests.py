@@ -65,11 +65,7 @@ def noted(request: Request, notes: Sequence[str]) -> Request:
 
 
 def _left_out(use: AdapterUse, error: EngineError | str) -> str:
-    return f"{_shown(use)} is left out: {error}"  # written out, for translators find it by its words
-
-
-def _shown(use: AdapterUse) -> str:
-    return shortened(written(use))
+    return f"{shortened(written(use))} is left out: {error}"  # written out, for translators find it by its words
 
 
 def tagged(request: Request) -> str:
